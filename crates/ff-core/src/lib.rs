@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod capability;
 pub mod caps;
+pub mod clock;
 pub mod completion_backend;
 pub mod contracts;
 pub mod crypto;
@@ -15,11 +16,14 @@ pub mod engine_error;
 pub mod error;
 pub mod handle_codec;
 pub mod hash;
+pub mod machine;
 pub mod partition;
 pub mod policy;
 pub mod state;
+pub mod store;
 pub mod stream_events;
 pub mod stream_subscribe;
+mod switchboard;
 pub mod types;
 pub mod waitpoint_hmac;
 

@@ -1,0 +1,186 @@
+-- What the engine keeps beside the contract's tables: its own tables, the indexes its hot statements name, and the
+-- triggers that hold derived columns right for rows that SQL from outside writes.
+--
+-- Each index costs every write that touches its columns, so there is one per question the engine asks and no other;
+-- most are partial. The syntax here stays within what SQLite 3.38 parses: an older sqlite3 shell on the operator's
+-- machine reads the whole schema before it runs a statement.
+
+-- Tables ------------------------------------------------------------------------------------------------------------
+
+-- Large inputs live here and not in the execution's row, which every transition rewrites.
+CREATE TABLE ff_payload (
+    partition_key INTEGER NOT NULL,
+    execution_id  BLOB    NOT NULL,
+    payload       BLOB    NOT NULL,
+    PRIMARY KEY (partition_key, execution_id)
+);
+
+CREATE TABLE ff_transition (
+    partition_key INTEGER NOT NULL,
+    execution_id  BLOB    NOT NULL,
+    version       INTEGER NOT NULL,
+    at_ms         INTEGER NOT NULL,
+    lease_epoch   INTEGER NOT NULL,
+    from_state    TEXT,
+    to_state      TEXT    NOT NULL,
+    cause         TEXT    NOT NULL,
+    PRIMARY KEY (partition_key, execution_id, version)
+) WITHOUT ROWID;
+
+CREATE TABLE ff_create_dedup (
+    namespace       TEXT    NOT NULL,
+    idempotency_key TEXT    NOT NULL,
+    digest          BLOB    NOT NULL,
+    partition_key   INTEGER NOT NULL,
+    execution_id    BLOB    NOT NULL,
+    expires_at_ms   INTEGER NOT NULL,
+    PRIMARY KEY (namespace, idempotency_key)
+) WITHOUT ROWID;
+
+-- Engine time never runs backwards: no transaction decides at an instant below the floor.
+CREATE TABLE ff_engine_clock (
+    singleton INTEGER NOT NULL PRIMARY KEY CHECK (singleton = 1),
+    floor_ms  INTEGER NOT NULL
+);
+
+INSERT INTO ff_engine_clock (singleton, floor_ms) VALUES (1, 0);
+
+CREATE TABLE ff_clock_step (
+    at_ms   INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL,
+    to_ms   INTEGER NOT NULL
+);
+
+-- Executions --------------------------------------------------------------------------------------------------------
+
+-- Serves a claim as a covering search in the order it takes work; holds claimable rows only, so that the cost of a
+-- claim does not grow with what waits for time, signals or upstreams. The distinct gate keys of a lane are its heads.
+CREATE INDEX ff_exec_core_claimable
+    ON ff_exec_core (lane_id, gate_key, priority DESC, created_at_ms, execution_id, partition_key)
+    WHERE claimable = 1;
+
+CREATE INDEX ff_exec_core_due ON ff_exec_core (due_at_ms) WHERE due_at_ms IS NOT NULL;
+
+CREATE INDEX ff_exec_core_ended ON ff_exec_core (terminal_at_ms) WHERE terminal_at_ms IS NOT NULL;
+
+-- A query uses it only if it repeats the whole IN list beside its own comparison.
+CREATE INDEX ff_exec_core_unsuccessful
+    ON ff_exec_core (public_state, partition_key, execution_id)
+    WHERE public_state IN ('failed', 'cancelled', 'expired', 'skipped');
+
+CREATE INDEX ff_exec_core_flow ON ff_exec_core (partition_key, flow_id) WHERE flow_id IS NOT NULL;
+
+CREATE INDEX ff_attempt_lease_expiry ON ff_attempt (lease_expires_at_ms) WHERE lease_expires_at_ms IS NOT NULL;
+
+CREATE INDEX ff_attempt_lease_expired ON ff_attempt (lease_expired_at_ms) WHERE lease_expired_at_ms IS NOT NULL;
+
+CREATE INDEX ff_create_dedup_expiry ON ff_create_dedup (expires_at_ms);
+
+-- Flows -------------------------------------------------------------------------------------------------------------
+
+CREATE INDEX ff_edge_downstream ON ff_edge (partition_key, flow_id, downstream_eid);
+
+CREATE INDEX ff_edge_upstream ON ff_edge (partition_key, flow_id, upstream_eid);
+
+-- The announcements whose downstream edges nobody has resolved yet. An execution outside a flow never enters.
+CREATE INDEX ff_completion_event_unresolved ON ff_completion_event (event_id)
+    WHERE dispatched_at_ms IS NULL AND flow_id IS NOT NULL;
+
+CREATE INDEX ff_cancel_backlog_grace ON ff_cancel_backlog (grace_until_ms) WHERE grace_until_ms IS NOT NULL;
+
+-- Suspension --------------------------------------------------------------------------------------------------------
+
+CREATE INDEX ff_suspension_current_timeout ON ff_suspension_current (timeout_at_ms) WHERE timeout_at_ms IS NOT NULL;
+
+CREATE INDEX ff_waitpoint_pending_execution ON ff_waitpoint_pending (partition_key, execution_id);
+
+CREATE INDEX ff_waitpoint_pending_expiry ON ff_waitpoint_pending (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+
+CREATE INDEX ff_suspend_dedup_created ON ff_suspend_dedup (created_at_ms);
+
+-- Budgets, quotas, grants -------------------------------------------------------------------------------------------
+
+CREATE INDEX ff_budget_policy_reset ON ff_budget_policy (next_reset_at_ms) WHERE next_reset_at_ms IS NOT NULL;
+
+CREATE INDEX ff_budget_usage_dedup_expiry ON ff_budget_usage_dedup (expires_at_ms);
+
+CREATE INDEX ff_quota_admitted_expiry ON ff_quota_admitted (expires_at_ms);
+
+CREATE INDEX ff_claim_grant_execution ON ff_claim_grant (partition_key, execution_id);
+
+CREATE INDEX ff_claim_grant_expiry ON ff_claim_grant (expires_at_ms);
+
+-- Gate key ----------------------------------------------------------------------------------------------------------
+-- gate_key is the BINARY-sorted, comma-joined list of the capabilities an execution needs, '' when it needs none.
+-- The engine inserts the capabilities first and then the execution with its key, so none of these triggers writes for
+-- it; it likewise removes an execution before its capabilities. A statement from outside may come in any order and
+-- never names the column. An unchanged key is not written again.
+
+-- Capabilities are keyed by execution alone, executions by partition first: the partitions in use are hopped through,
+-- one index step each, so that a capability costs a few searches and not a scan.
+CREATE VIEW ff_partition_in_use (partition_key) AS
+WITH RECURSIVE hop (k) AS (
+    SELECT min(partition_key) FROM ff_exec_core
+    UNION ALL
+    SELECT (SELECT min(partition_key) FROM ff_exec_core WHERE partition_key > k) FROM hop WHERE k IS NOT NULL
+)
+SELECT k FROM hop WHERE k IS NOT NULL;
+
+CREATE TRIGGER ff_exec_core_gate_key AFTER INSERT ON ff_exec_core
+WHEN NEW.gate_key IS NULL
+BEGIN
+    UPDATE ff_exec_core
+    SET gate_key = coalesce((
+        SELECT group_concat(capability, ',')
+        FROM (SELECT capability FROM ff_execution_capabilities WHERE execution_id = NEW.execution_id ORDER BY capability)
+    ), '')
+    WHERE partition_key = NEW.partition_key AND execution_id = NEW.execution_id;
+END;
+
+CREATE TRIGGER ff_execution_capabilities_insert AFTER INSERT ON ff_execution_capabilities
+BEGIN
+    UPDATE ff_exec_core
+    SET gate_key = key.value
+    FROM (
+        SELECT coalesce(group_concat(capability, ','), '') AS value
+        FROM (SELECT capability FROM ff_execution_capabilities WHERE execution_id = NEW.execution_id ORDER BY capability)
+    ) AS key
+    WHERE partition_key IN (SELECT partition_key FROM ff_partition_in_use)
+        AND execution_id = NEW.execution_id
+        AND gate_key IS NOT key.value;
+END;
+
+CREATE TRIGGER ff_execution_capabilities_delete AFTER DELETE ON ff_execution_capabilities
+BEGIN
+    UPDATE ff_exec_core
+    SET gate_key = key.value
+    FROM (
+        SELECT coalesce(group_concat(capability, ','), '') AS value
+        FROM (SELECT capability FROM ff_execution_capabilities WHERE execution_id = OLD.execution_id ORDER BY capability)
+    ) AS key
+    WHERE partition_key IN (SELECT partition_key FROM ff_partition_in_use)
+        AND execution_id = OLD.execution_id
+        AND gate_key IS NOT key.value;
+END;
+
+CREATE TRIGGER ff_execution_capabilities_update AFTER UPDATE ON ff_execution_capabilities
+BEGIN
+    UPDATE ff_exec_core
+    SET gate_key = key.value
+    FROM (
+        SELECT coalesce(group_concat(capability, ','), '') AS value
+        FROM (SELECT capability FROM ff_execution_capabilities WHERE execution_id = OLD.execution_id ORDER BY capability)
+    ) AS key
+    WHERE partition_key IN (SELECT partition_key FROM ff_partition_in_use)
+        AND execution_id = OLD.execution_id
+        AND gate_key IS NOT key.value;
+    UPDATE ff_exec_core
+    SET gate_key = key.value
+    FROM (
+        SELECT coalesce(group_concat(capability, ','), '') AS value
+        FROM (SELECT capability FROM ff_execution_capabilities WHERE execution_id = NEW.execution_id ORDER BY capability)
+    ) AS key
+    WHERE partition_key IN (SELECT partition_key FROM ff_partition_in_use)
+        AND execution_id = NEW.execution_id
+        AND gate_key IS NOT key.value;
+END;

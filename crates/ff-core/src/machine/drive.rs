@@ -1,0 +1,227 @@
+//! Running commands against a store that holds its rows still: one load, one decision, one commit.
+//!
+//! [`Session`] is all a transactional store has to offer; memory and SQLite drive the same code.
+//! The protocol of a command:
+//!
+//! 1. load its footprint;
+//! 2. if something of the execution is due, decide that first, on the loaded rows, in memory;
+//! 3. decide the command on the rows as they then stand;
+//! 4. accepted: commit both in one go. Refused: nothing is written, the due part included; a
+//!    sweep will do it.
+//!
+//! A claim first settles what is due anywhere (bounded), then asks the claim index for candidates
+//! and decides each; see [`claim`].
+
+use std::collections::BTreeSet;
+
+use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
+use super::limits::{CLAIM_EXAMINED_MAX, DUE_STEP_MAX, LANE_GATE_KEYS_MAX};
+use super::rows::Candidate;
+use super::sweep::{self, Due};
+use super::{Command, Context, Transition, gate};
+use crate::EngineError;
+use crate::state::LaneState;
+use crate::store::Reader;
+use crate::types::{LaneId, TimestampMs};
+
+/// A store inside one transaction: it loads, proposes and commits; it never decides.
+pub trait Session: Reader {
+    /// Stores rows and facts, in order.
+    fn commit<T>(
+        &mut self,
+        transition: &Transition<T>,
+        now: TimestampMs,
+    ) -> Result<(), EngineError>;
+}
+
+/// Loads, decides and commits one command.
+pub fn run<S: Session, C: Command>(
+    session: &mut S,
+    command: &C,
+    cx: &mut Context<'_>,
+) -> Result<Transition<C::Outcome>, EngineError> {
+    let transition = decide(session, command, cx)?;
+    if !transition.changes.is_empty() || !transition.events.is_empty() {
+        session.commit(&transition, cx.now)?;
+    }
+    Ok(transition)
+}
+
+/// Loads and decides one command, with what is due in front; writes nothing.
+pub fn decide<S: Session, C: Command>(
+    session: &mut S,
+    command: &C,
+    cx: &mut Context<'_>,
+) -> Result<Transition<C::Outcome>, EngineError> {
+    let seen = session.load(&command.footprint())?;
+    match sweep::settle(&seen, cx) {
+        None => command.decide(&seen, cx),
+        Some((settled, seen)) => Ok(command.decide(&seen, cx)?.after(settled)),
+    }
+}
+
+/// Settles what is due, at most [`DUE_STEP_MAX`] executions; answers how many were looked at and
+/// whether work may have come into line.
+pub fn settle_due<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_>,
+) -> Result<Settled, EngineError> {
+    let due = session.due(cx.now, DUE_STEP_MAX)?;
+    let mut settled = Settled { examined: due.len(), changed: 0, opens_work: false };
+    for execution_id in due {
+        let transition = run(session, &Due { execution_id }, cx)?;
+        settled.changed += usize::from(!transition.changes.is_empty());
+        settled.opens_work |= transition.opens_work();
+    }
+    Ok(settled)
+}
+
+/// What one bounded pass over the due index did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Executions looked at; [`DUE_STEP_MAX`] means there may be more.
+    pub examined: usize,
+    /// Executions that changed.
+    pub changed: usize,
+    /// Whether an idle worker may find something.
+    pub opens_work: bool,
+}
+
+/// A request for work.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The lanes to serve. Their lines are merged: priority, then age, whatever the lane.
+    pub lanes: Vec<LaneId>,
+    /// The worker.
+    pub by: Claimer,
+    /// Most executions to claim.
+    pub max: usize,
+    /// Whether the input payloads are wanted.
+    pub with_payload: bool,
+}
+
+/// What a claim took, and whether anything was written.
+#[derive(Debug, Default)]
+pub struct ClaimStep {
+    /// The attempts the worker now owns, in claim order.
+    pub claimed: Vec<Claimed>,
+    /// Whether the store changed, by a claim or by what was due.
+    pub changed: bool,
+}
+
+/// Claims up to `max` executions in order.
+///
+/// Nothing that the worker cannot run is looked at: the claim walks the distinct gate keys of its
+/// lanes and asks the index only behind those it can open. It answers empty only when nothing is
+/// claimable and nothing is due any more.
+pub fn claim<S: Session>(
+    session: &mut S,
+    request: &ClaimRequest,
+    cx: &mut Context<'_>,
+) -> Result<ClaimStep, EngineError> {
+    let mut step = ClaimStep::default();
+    loop {
+        let settled = settle_due(session, cx)?;
+        step.changed |= settled.changed > 0;
+        take_candidates(session, request, cx, &mut step)?;
+        let stuck = settled.changed == 0;
+        if !step.claimed.is_empty() || settled.examined < DUE_STEP_MAX || stuck {
+            return Ok(step);
+        }
+    }
+}
+
+/// One line of candidates: a lane behind a gate key.
+struct Line {
+    lane: LaneId,
+    gate_key: String,
+    last: Option<Candidate>,
+    is_exhausted: bool,
+}
+
+fn take_candidates<S: Session>(
+    session: &mut S,
+    request: &ClaimRequest,
+    cx: &mut Context<'_>,
+    step: &mut ClaimStep,
+) -> Result<(), EngineError> {
+    let mut lines = open_lines(session, request)?;
+    while step.claimed.len() < request.max {
+        let wanted = (request.max - step.claimed.len()).min(CLAIM_EXAMINED_MAX);
+        let heads = next_in_line(session, &mut lines, wanted)?;
+        if heads.is_empty() {
+            break;
+        }
+        for (line, candidate) in heads {
+            let claim = Claim {
+                execution_id: candidate.execution_id.clone(),
+                by: request.by.clone(),
+                with_payload: request.with_payload,
+            };
+            lines[line].last = Some(candidate);
+            let decided = run(session, &claim, cx)?;
+            step.changed |= !decided.changes.is_empty();
+            match decided.outcome {
+                ClaimDecision::Claimed(claimed) => step.claimed.push(*claimed),
+                ClaimDecision::Ended | ClaimDecision::Skipped => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a claim would find something: a candidate for this worker, or something due. A read
+/// that takes no write lock, for a worker that was woken.
+pub fn has_work<R: Reader + ?Sized>(
+    reader: &mut R,
+    request: &ClaimRequest,
+    now: TimestampMs,
+) -> Result<bool, EngineError> {
+    if !reader.due(now, 1)?.is_empty() {
+        return Ok(true);
+    }
+    let mut lines = open_lines(reader, request)?;
+    Ok(!next_in_line(reader, &mut lines, 1)?.is_empty())
+}
+
+fn open_lines<R: Reader + ?Sized>(
+    reader: &mut R,
+    request: &ClaimRequest,
+) -> Result<Vec<Line>, EngineError> {
+    let mut lines = Vec::new();
+    for lane in request.lanes.iter().collect::<BTreeSet<_>>() {
+        match reader.lane_state(lane)? {
+            LaneState::Active => {}
+            LaneState::Paused | LaneState::Draining | LaneState::Disabled => continue,
+        }
+        let keys = if request.by.capabilities.is_empty() {
+            vec![String::new()]
+        } else {
+            reader.gate_keys(lane, LANE_GATE_KEYS_MAX)?
+        };
+        for gate_key in keys {
+            if gate::opens(&gate_key, &request.by.capabilities) {
+                lines.push(Line { lane: lane.clone(), gate_key, last: None, is_exhausted: false });
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The heads of all lines, merged: at most `wanted`, in claim order.
+fn next_in_line<R: Reader + ?Sized>(
+    reader: &mut R,
+    lines: &mut [Line],
+    wanted: usize,
+) -> Result<Vec<(usize, Candidate)>, EngineError> {
+    let mut heads = Vec::new();
+    for (number, line) in lines.iter_mut().enumerate().filter(|(_, line)| !line.is_exhausted) {
+        let candidates =
+            reader.candidates(&line.lane, &line.gate_key, line.last.as_ref(), wanted)?;
+        line.is_exhausted = candidates.is_empty();
+        heads.extend(candidates.into_iter().map(|candidate| (number, candidate)));
+    }
+    heads.sort_by_key(|(_, candidate)| candidate.order());
+    heads.truncate(wanted);
+    Ok(heads)
+}

@@ -1,0 +1,78 @@
+//! Every bound of the engine, with its unit.
+
+use crate::types::DurationMs;
+
+/// The bounds a backend enforces. [`Limits::default`] gives the documented values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest input payload, in bytes. At most [`PAYLOAD_CEILING_BYTES`].
+    pub payload_bytes: usize,
+    /// Largest result, in bytes. At most [`PAYLOAD_CEILING_BYTES`].
+    pub result_bytes: usize,
+    /// How long an ended execution is kept.
+    pub retention: DurationMs,
+    /// How long an outbox row is kept for subscribers.
+    pub event_retention: DurationMs,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes: 1024 * 1024,
+            result_bytes: 1024 * 1024,
+            retention: DurationMs(24 * 60 * 60 * 1_000),
+            event_retention: DurationMs(7 * 24 * 60 * 60 * 1_000),
+        }
+    }
+}
+
+/// No configuration raises a payload or a result above this, in bytes.
+pub const PAYLOAD_CEILING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Highest priority; higher ones are lowered to it (contract A.2).
+pub const PRIORITY_MAX: i32 = 9_000;
+
+/// Shortest lease, in milliseconds.
+pub const LEASE_TTL_MIN_MS: u64 = 1;
+
+/// Longest lease, in milliseconds: 24 hours. A longer one would hide a dead worker for days.
+pub const LEASE_TTL_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Longest delay, back-off or deadline ahead of now, in milliseconds: ten years.
+pub const DELAY_MAX_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
+/// Most retries one policy may ask for.
+pub const RETRIES_MAX: u32 = 1_000;
+
+/// Longest text identifier (worker, instance, creator, idempotency key), in bytes.
+pub const IDENTIFIER_MAX_BYTES: usize = 256;
+
+/// Longest namespace or execution kind, in bytes.
+pub const NAME_MAX_BYTES: usize = 128;
+
+/// Most tags of one execution.
+pub const TAGS_MAX: usize = 64;
+
+/// Longest tag key, in bytes.
+pub const TAG_KEY_MAX_BYTES: usize = 128;
+
+/// Longest tag value, in bytes.
+pub const TAG_VALUE_MAX_BYTES: usize = 1024;
+
+/// Stored error text is cut to this many bytes and marked: a failure must be recordable.
+pub const REASON_MAX_BYTES: usize = 16 * 1024;
+
+/// Most distinct capability sets among one lane's claimable executions. A claim walks them.
+pub const LANE_GATE_KEYS_MAX: usize = 1_024;
+
+/// Most due executions that one claim or one sweep step settles.
+pub const DUE_STEP_MAX: usize = 256;
+
+/// Most candidates that one claim examines before it looks again.
+pub const CLAIM_EXAMINED_MAX: usize = 64;
+
+/// How long a create's idempotency key is remembered unless its policy says otherwise.
+pub const DEDUP_WINDOW_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Reclaims allowed when neither a policy nor the caller gives a number (contract §20).
+pub const RECLAIMS_WITHOUT_POLICY: u32 = 1_000;

@@ -1,0 +1,131 @@
+//! The rows of the state table: the one place that knows which columns belong together.
+//!
+//! Each function gives all seven columns of one row of the transition table (contract A.8);
+//! `public_state` is derived here and nowhere else.
+
+use crate::state::{
+    AttemptState, BlockingReason, EligibilityState, LifecyclePhase, OwnershipState, PublicState,
+    StateVector, TerminalOutcome,
+};
+
+fn vector(
+    lifecycle_phase: LifecyclePhase,
+    ownership_state: OwnershipState,
+    eligibility_state: EligibilityState,
+    blocking_reason: BlockingReason,
+    terminal_outcome: TerminalOutcome,
+    attempt_state: AttemptState,
+) -> StateVector {
+    let mut vector = StateVector {
+        lifecycle_phase,
+        ownership_state,
+        eligibility_state,
+        blocking_reason,
+        terminal_outcome,
+        attempt_state,
+        public_state: PublicState::Waiting,
+    };
+    vector.public_state = vector.derive_public_state();
+    vector
+}
+
+/// In line, to be claimed.
+pub fn waiting(attempt: AttemptState) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        EligibilityState::EligibleNow,
+        BlockingReason::WaitingForWorker,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
+/// Parked until an instant, for `reason`.
+pub fn delayed(reason: BlockingReason, attempt: AttemptState) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        EligibilityState::NotEligibleUntilTime,
+        reason,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
+/// Running under a live lease.
+pub fn running() -> StateVector {
+    vector(
+        LifecyclePhase::Active,
+        OwnershipState::Leased,
+        EligibilityState::NotApplicable,
+        BlockingReason::None,
+        TerminalOutcome::None,
+        AttemptState::RunningAttempt,
+    )
+}
+
+/// Its lease ran out; a claim reclaims it.
+pub fn lease_expired() -> StateVector {
+    lapsed(OwnershipState::LeaseExpiredReclaimable)
+}
+
+/// Its lease was taken away; a claim reclaims it.
+pub fn lease_revoked() -> StateVector {
+    lapsed(OwnershipState::LeaseRevoked)
+}
+
+fn lapsed(ownership: OwnershipState) -> StateVector {
+    vector(
+        LifecyclePhase::Active,
+        ownership,
+        EligibilityState::NotApplicable,
+        BlockingReason::WaitingForWorker,
+        TerminalOutcome::None,
+        AttemptState::AttemptInterrupted,
+    )
+}
+
+/// Ended with `outcome`. An execution that never ran keeps its attempt state.
+pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
+    assert!(outcome != TerminalOutcome::None, "an ended execution has an outcome");
+    vector(
+        LifecyclePhase::Terminal,
+        OwnershipState::Unowned,
+        EligibilityState::NotApplicable,
+        BlockingReason::None,
+        outcome,
+        attempt,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_consistent_with_its_derived_public_state() {
+        let rows = [
+            (waiting(AttemptState::PendingFirstAttempt), PublicState::Waiting),
+            (
+                delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt),
+                PublicState::Delayed,
+            ),
+            (running(), PublicState::Active),
+            (lease_expired(), PublicState::Active),
+            (lease_revoked(), PublicState::Active),
+            (
+                ended(TerminalOutcome::Success, AttemptState::AttemptTerminal),
+                PublicState::Completed,
+            ),
+            (ended(TerminalOutcome::Failed, AttemptState::AttemptTerminal), PublicState::Failed),
+            (ended(TerminalOutcome::Cancelled, AttemptState::None), PublicState::Cancelled),
+            (ended(TerminalOutcome::Expired, AttemptState::None), PublicState::Expired),
+            (ended(TerminalOutcome::Skipped, AttemptState::None), PublicState::Skipped),
+        ];
+        for (row, public) in rows {
+            assert!(row.is_consistent());
+            assert_eq!(row.public_state, public);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What a backend has to offer so that the engine runs on it.
+//!
+//! A backend implements [`Store`] (and, for its reads, [`Reader`]); every type that does is an
+//! [`EngineBackend`](crate::engine_backend::EngineBackend) through the one switchboard of this
+//! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::EngineError;
+use crate::backend::BackendTag;
+use crate::capability::Capabilities;
+use crate::machine::drive::ClaimRequest;
+use crate::machine::lease::Claimed;
+use crate::machine::rows::{Attempt, Candidate, Execution, Lane};
+use crate::machine::transition::{Event, TransitionRow};
+use crate::machine::{Command, Footprint, Snapshot};
+use crate::state::{LaneState, PublicState};
+use crate::types::{
+    AttemptIndex, ExecutionId, LaneId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
+    WorkerInstanceId,
+};
+
+/// A place where commands are decided and kept.
+///
+/// Everything answered `Ok` is as durable as the store promises. A dropped future cancels the
+/// wait, not the command.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// The tag that handles of this store carry.
+    const TAG: BackendTag;
+
+    /// The store's name in errors and logs.
+    fn label(&self) -> &'static str;
+
+    /// What it is and what it can do.
+    fn describe(&self) -> Capabilities;
+
+    /// Engine time, for reads. Commands get their own inside the transaction.
+    fn now(&self) -> TimestampMs;
+
+    /// Runs one command to its end.
+    fn execute<C: Command>(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<C::Outcome, EngineError>> + Send;
+
+    /// Runs commands in one transaction: all of them, or, if one is refused, none.
+    fn execute_all<C: Command>(
+        &self,
+        commands: Vec<C>,
+    ) -> impl Future<Output = Result<Vec<C::Outcome>, EngineError>> + Send;
+
+    /// Claims what the request describes.
+    fn claim(
+        &self,
+        request: ClaimRequest,
+    ) -> impl Future<Output = Result<Vec<Claimed>, EngineError>> + Send;
+
+    /// Runs a read on one consistent state.
+    fn read<T, F>(&self, read: F) -> impl Future<Output = Result<T, EngineError>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Reader) -> Result<T, EngineError> + Send + 'static;
+
+    /// A number that grows when something of this kind may have happened.
+    fn generation(&self, wake: Wake) -> u64;
+
+    /// Returns once the generation is no longer `seen`, or after `timeout`. Changes made by other
+    /// processes on the same store count. Costs next to nothing while it waits.
+    fn wait(&self, wake: Wake, seen: u64, timeout: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Refuses new commands, finishes those that are queued, and ends background work.
+    fn shut_down(&self, grace: Duration) -> impl Future<Output = Result<(), EngineError>> + Send;
+}
+
+/// What a waiter waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// Something may have come into line, or be due earlier than before.
+    Work,
+    /// An outbox may have grown.
+    Events,
+}
+
+/// An ordered outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Lease history.
+    Lease,
+    /// Ends of executions.
+    Completion,
+}
+
+/// The ids an outbox holds at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventBounds {
+    /// The smallest id a subscriber can still read; one more than the newest when it is empty.
+    pub oldest: i64,
+    /// The newest id ever written; 0 before the first.
+    pub newest: i64,
+}
+
+/// A walk over executions in id order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Only this partition; all of them when absent.
+    pub partition: Option<u16>,
+    /// Exclusive starting point.
+    pub after: Option<ExecutionId>,
+    /// From the greatest id downwards.
+    pub descending: bool,
+    /// Only rows in this state, one that has an index: failed, cancelled, expired or skipped.
+    pub state: Option<PublicState>,
+}
+
+/// A lease that ran out and was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields carry the contract's own names")]
+pub struct ExpiredLease {
+    pub execution_id: ExecutionId,
+    pub lease_id: Option<LeaseId>,
+    pub epoch: LeaseEpoch,
+    pub worker_instance_id: Option<WorkerInstanceId>,
+    pub expires_at: TimestampMs,
+    pub attempt_index: AttemptIndex,
+}
+
+/// How many executions of a lane stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "fields carry the contract's own names")]
+pub struct LaneCounts {
+    pub waiting: u64,
+    pub delayed: u64,
+    pub active: u64,
+    pub oldest_waiting_at: Option<TimestampMs>,
+}
+
+/// The reads of a store. Each is one statement or one range of a map; none decides.
+pub trait Reader {
+    /// The rows of a footprint.
+    fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
+
+    /// Executions with something due at `now`, earliest first, from the due indexes.
+    fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError>;
+
+    /// The earliest instant at which something is due.
+    fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError>;
+
+    /// The state of a lane; a lane nobody registered is active.
+    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError>;
+
+    /// The distinct gate keys among a lane's claimable executions, in order.
+    fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError>;
+
+    /// A lane's claimable executions behind one gate key, in claim order, after a candidate.
+    fn candidates(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError>;
+
+    /// Ended executions whose end lies at or before `before`, oldest end first.
+    fn ended(&mut self, before: TimestampMs, limit: usize)
+    -> Result<Vec<ExecutionId>, EngineError>;
+
+    /// An execution's attempts, by index.
+    fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError>;
+
+    /// An execution's recorded transitions above a version, in order.
+    fn transitions(
+        &mut self,
+        id: &ExecutionId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<TransitionRow>, EngineError>;
+
+    /// Executions with their current attempts, in (partition, UUID) order.
+    fn scan(
+        &mut self,
+        scan: &Scan,
+        limit: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError>;
+
+    /// Executions whose UUID lies in `low..=high`, in any partition, in UUID order.
+    fn uuid_range(
+        &mut self,
+        low: uuid::Uuid,
+        high: uuid::Uuid,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError>;
+
+    /// Lanes by name, after one.
+    fn lanes(&mut self, after: Option<&LaneId>, limit: usize) -> Result<Vec<Lane>, EngineError>;
+
+    /// How many executions of a lane stand where.
+    fn lane_counts(&mut self, lane: &LaneId) -> Result<LaneCounts, EngineError>;
+
+    /// Leases that ran out at or before `as_of`, by (expiry, execution id text), after a position.
+    fn expired_leases(
+        &mut self,
+        as_of: TimestampMs,
+        after: Option<(TimestampMs, &ExecutionId)>,
+        namespace: Option<&Namespace>,
+        limit: usize,
+    ) -> Result<Vec<ExpiredLease>, EngineError>;
+
+    /// Events of an outbox above an id, in order.
+    fn events(
+        &mut self,
+        topic: Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Event)>, EngineError>;
+
+    /// What an outbox holds.
+    fn event_bounds(&mut self, topic: Topic) -> Result<EventBounds, EngineError>;
+}
