@@ -4,13 +4,14 @@
 //! [`EngineBackend`](crate::engine_backend::EngineBackend) through the one switchboard of this
 //! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
 
+use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
 
 use crate::EngineError;
 use crate::backend::BackendTag;
-use crate::capability::Capabilities;
-use crate::machine::drive::ClaimRequest;
+use crate::capability::BackendIdentity;
+use crate::machine::drive::{ClaimRequest, Settled};
 use crate::machine::lease::Claimed;
 use crate::machine::rows::{Attempt, Candidate, Execution, Lane};
 use crate::machine::transition::{Event, TransitionRow};
@@ -29,11 +30,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The tag that handles of this store carry.
     const TAG: BackendTag;
 
-    /// The store's name in errors and logs.
-    fn label(&self) -> &'static str;
+    /// The store's name in errors and logs, its version and its stage.
+    fn identity(&self) -> BackendIdentity;
 
-    /// What it is and what it can do.
-    fn describe(&self) -> Capabilities;
+    /// The store itself, for callers that know which one it is.
+    fn as_any(&self) -> &(dyn Any + 'static);
 
     /// Engine time, for reads. Commands get their own inside the transaction.
     fn now(&self) -> TimestampMs;
@@ -55,6 +56,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         request: ClaimRequest,
     ) -> impl Future<Output = Result<Vec<Claimed>, EngineError>> + Send;
+
+    /// Applies what is due, one bounded step: what every claim does first.
+    fn settle_due(&self) -> impl Future<Output = Result<Settled, EngineError>> + Send;
 
     /// Runs a read on one consistent state.
     fn read<T, F>(&self, read: F) -> impl Future<Output = Result<T, EngineError>> + Send

@@ -11,6 +11,8 @@ pub enum BackendTag {
     Valkey,
     Postgres,
     Sqlite,
+    /// The engine in memory; an addition of ours.
+    Memory,
 }
 
 impl BackendTag {
@@ -21,6 +23,7 @@ impl BackendTag {
             Self::Valkey => 0x01,
             Self::Postgres => 0x02,
             Self::Sqlite => 0x03,
+            Self::Memory => 0x04,
         }
     }
 
@@ -31,6 +34,7 @@ impl BackendTag {
             0x01 => Some(Self::Valkey),
             0x02 => Some(Self::Postgres),
             0x03 => Some(Self::Sqlite),
+            0x04 => Some(Self::Memory),
             _ => None,
         }
     }

@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
 use super::limits::{CLAIM_EXAMINED_MAX, DUE_STEP_MAX, LANE_GATE_KEYS_MAX};
 use super::rows::Candidate;
-use super::sweep::{self, Due};
+use super::sweep::{self, Due, Forget};
 use super::{Command, Context, Transition, gate};
 use crate::EngineError;
 use crate::state::LaneState;
 use crate::store::Reader;
-use crate::types::{LaneId, TimestampMs};
+use crate::types::{DurationMs, LaneId, TimestampMs};
 
 /// A store inside one transaction: it loads, proposes and commits; it never decides.
 pub trait Session: Reader {
@@ -32,6 +32,16 @@ pub trait Session: Reader {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError>;
+
+    /// Removes what only the passing of time makes worthless: outbox rows written before
+    /// `events_before`, idempotency keys and grants that expired at or before `now`. At most
+    /// `limit` rows of each; answers how many went.
+    fn trim(
+        &mut self,
+        now: TimestampMs,
+        events_before: TimestampMs,
+        limit: usize,
+    ) -> Result<usize, EngineError>;
 }
 
 /// Loads, decides and commits one command.
@@ -85,6 +95,43 @@ pub struct Settled {
     pub changed: usize,
     /// Whether an idle worker may find something.
     pub opens_work: bool,
+}
+
+/// One bounded, restartable step of background work: what is due, then what retention ends.
+pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept, EngineError> {
+    let settled = settle_due(session, cx)?;
+    let ended_before = before(cx.now, cx.limits.retention);
+    let mut forgotten = 0;
+    for execution_id in session.ended(ended_before, DUE_STEP_MAX)? {
+        forgotten += usize::from(run(session, &Forget { execution_id }, cx)?.outcome);
+    }
+    let events_before = before(cx.now, cx.limits.event_retention);
+    let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
+    Ok(Swept { settled, forgotten, trimmed })
+}
+
+fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
+    TimestampMs(now.0.saturating_sub(i64::try_from(by.0).unwrap_or(i64::MAX)))
+}
+
+/// What one step of a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// What was due.
+    pub settled: Settled,
+    /// Executions removed because their retention is over.
+    pub forgotten: usize,
+    /// Rows removed that time had made worthless.
+    pub trimmed: usize,
+}
+
+impl Swept {
+    /// Whether another step would find more right now.
+    pub fn is_full(&self) -> bool {
+        self.settled.examined >= DUE_STEP_MAX && self.settled.changed > 0
+            || self.forgotten >= DUE_STEP_MAX
+            || self.trimmed >= DUE_STEP_MAX
+    }
 }
 
 /// A request for work.
@@ -182,6 +229,20 @@ pub fn has_work<R: Reader + ?Sized>(
     }
     let mut lines = open_lines(reader, request)?;
     Ok(!next_in_line(reader, &mut lines, 1)?.is_empty())
+}
+
+/// The next candidates for a worker, in claim order, after one; at most [`CLAIM_EXAMINED_MAX`].
+pub fn propose<R: Reader + ?Sized>(
+    reader: &mut R,
+    request: &ClaimRequest,
+    after: Option<Candidate>,
+) -> Result<Vec<Candidate>, EngineError> {
+    let mut lines = open_lines(reader, request)?;
+    for line in &mut lines {
+        line.last.clone_from(&after);
+    }
+    let heads = next_in_line(reader, &mut lines, CLAIM_EXAMINED_MAX)?;
+    Ok(heads.into_iter().map(|(_, candidate)| candidate).collect())
 }
 
 fn open_lines<R: Reader + ?Sized>(

@@ -47,6 +47,15 @@ pub fn category_of(class: FailureClass) -> &'static str {
     }
 }
 
+/// Whether a failure of this class may carry a category of the caller's own. A class that is never
+/// retried keeps its name, so that no detail turns it into a retry.
+pub fn may_be_renamed(class: FailureClass) -> bool {
+    match class {
+        FailureClass::Transient | FailureClass::InfraCrash | FailureClass::Timeout => true,
+        FailureClass::Permanent | FailureClass::Cancelled => false,
+    }
+}
+
 fn never_retried(category: &str) -> bool {
     category == category_of(FailureClass::Permanent)
         || category == category_of(FailureClass::Cancelled)
@@ -137,5 +146,279 @@ pub fn validate(policy: &RetryPolicy) -> Result<(), String> {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TimestampMs;
+
+    fn ids(seed: u64) -> Ids {
+        Ids::new(seed, TimestampMs(1_000))
+    }
+
+    fn policy(max_retries: u32, backoff: BackoffStrategy) -> RetryPolicy {
+        RetryPolicy { max_retries, backoff, retryable_categories: Vec::new() }
+    }
+
+    fn fixed(delay_ms: u64) -> BackoffStrategy {
+        BackoffStrategy::Fixed { delay_ms }
+    }
+
+    fn exponential(initial_delay_ms: u64, max_delay_ms: u64, multiplier: f64) -> BackoffStrategy {
+        BackoffStrategy::Exponential { initial_delay_ms, max_delay_ms, multiplier, jitter: false }
+    }
+
+    /// The delay before retry number `count` (from 0).
+    fn delay(backoff: BackoffStrategy, count: u32) -> u64 {
+        let policy = policy(u32::MAX, backoff);
+        decide(Some(&policy), "transient", count, &mut ids(1)).unwrap().0
+    }
+
+    fn refused(policy: &RetryPolicy) -> String {
+        validate(policy).unwrap_err()
+    }
+
+    #[test]
+    fn nothing_is_retried_without_a_policy() {
+        assert_eq!(decide(None, "transient", 0, &mut ids(1)), None);
+    }
+
+    #[test]
+    fn a_policy_retries_as_often_as_it_says() {
+        let policy = policy(2, fixed(7));
+
+        let decided = |count| decide(Some(&policy), "transient", count, &mut ids(1));
+
+        assert_eq!(decided(0), Some(DurationMs(7)));
+        assert_eq!(decided(1), Some(DurationMs(7)));
+        assert_eq!(decided(2), None);
+        assert_eq!(decided(3), None);
+    }
+
+    #[test]
+    fn permanent_and_cancelled_failures_are_never_retried() {
+        let mut policy = policy(3, fixed(7));
+        for category in ["permanent", "cancelled"] {
+            assert_eq!(decide(Some(&policy), category, 0, &mut ids(1)), None);
+        }
+
+        policy.retryable_categories = vec!["permanent".to_owned(), "cancelled".to_owned()];
+
+        for category in ["permanent", "cancelled"] {
+            assert_eq!(decide(Some(&policy), category, 0, &mut ids(1)), None);
+        }
+    }
+
+    #[test]
+    fn every_other_category_is_retried_unless_the_policy_lists_some() {
+        let mut policy = policy(3, fixed(7));
+        let is_retried = |policy: &RetryPolicy, category: &str| {
+            decide(Some(policy), category, 0, &mut ids(1)).is_some()
+        };
+        for category in ["transient", "infra_crash", "timeout", "anything", ""] {
+            assert!(is_retried(&policy, category), "{category}");
+        }
+
+        policy.retryable_categories = vec!["throttled".to_owned(), "timeout".to_owned()];
+
+        assert!(is_retried(&policy, "throttled"));
+        assert!(is_retried(&policy, "timeout"));
+        assert!(!is_retried(&policy, "transient"));
+        assert!(!is_retried(&policy, ""));
+        assert!(!is_retried(&policy, "Throttled"));
+    }
+
+    #[test]
+    fn each_failure_class_has_its_category() {
+        for (class, category) in [
+            (FailureClass::Transient, "transient"),
+            (FailureClass::Permanent, "permanent"),
+            (FailureClass::InfraCrash, "infra_crash"),
+            (FailureClass::Timeout, "timeout"),
+            (FailureClass::Cancelled, "cancelled"),
+        ] {
+            assert_eq!(category_of(class), category);
+        }
+        assert_eq!(TIMEOUT_CATEGORY, "timeout");
+    }
+
+    #[test]
+    fn a_fixed_delay_stays_as_it_is() {
+        assert_eq!(delay(fixed(0), 0), 0);
+        assert_eq!(delay(fixed(250), 0), 250);
+        assert_eq!(delay(fixed(250), 900), 250);
+    }
+
+    #[test]
+    fn an_exponential_delay_starts_at_the_initial_one_and_grows_to_the_cap() {
+        let delays: Vec<u64> =
+            (0..6).map(|count| delay(exponential(100, 1_000, 2.0), count)).collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
+
+        let delays: Vec<u64> =
+            (0..4).map(|count| delay(exponential(100, 1_000, 1.5), count)).collect();
+        assert_eq!(delays, [100, 150, 225, 337]);
+    }
+
+    #[test]
+    fn a_multiplier_of_one_or_less_keeps_the_initial_delay() {
+        for multiplier in [1.0, 0.5, 0.0, -2.0] {
+            assert_eq!(delay(exponential(100, 1_000, multiplier), 5), 100);
+        }
+    }
+
+    #[test]
+    fn an_initial_delay_above_the_cap_is_lowered_to_it() {
+        assert_eq!(delay(exponential(500, 100, 2.0), 0), 100);
+        assert_eq!(delay(exponential(500, 100, 2.0), 3), 100);
+    }
+
+    #[test]
+    fn no_stored_policy_waits_longer_than_ten_years_or_overflows() {
+        assert_eq!(delay(fixed(DELAY_MAX_MS), 0), DELAY_MAX_MS);
+        assert_eq!(delay(fixed(DELAY_MAX_MS + 1), 0), DELAY_MAX_MS);
+        assert_eq!(delay(fixed(u64::MAX), 0), DELAY_MAX_MS);
+        assert_eq!(delay(exponential(1, u64::MAX, 2.0), 10_000), DELAY_MAX_MS);
+        assert_eq!(delay(exponential(u64::MAX, u64::MAX, f64::MAX), 3), DELAY_MAX_MS);
+        assert_eq!(delay(exponential(1, u64::MAX, f64::INFINITY), 3), DELAY_MAX_MS);
+        assert_eq!(delay(exponential(0, u64::MAX, 1e300), 1_000), 0);
+    }
+
+    #[test]
+    fn jitter_draws_from_the_whole_upper_half_and_from_nothing_else() {
+        let jittered = policy(
+            9,
+            BackoffStrategy::Exponential {
+                initial_delay_ms: 5,
+                max_delay_ms: 1_000,
+                multiplier: 2.0,
+                jitter: true,
+            },
+        );
+        let drawn = |count| {
+            let delays = (0..1_000)
+                .map(|seed| decide(Some(&jittered), "transient", count, &mut ids(seed)).unwrap().0);
+            delays.collect::<std::collections::BTreeSet<u64>>()
+        };
+
+        assert_eq!(drawn(0).into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(drawn(1).into_iter().collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn without_jitter_nothing_is_drawn() {
+        let mut used = ids(1);
+
+        decide(Some(&policy(3, exponential(100, 1_000, 2.0))), "transient", 0, &mut used);
+
+        assert_eq!(used.lease(), ids(1).lease());
+    }
+
+    #[test]
+    fn empty_text_is_no_policy() {
+        for text in ["", " ", "\n\t "] {
+            assert_eq!(parse(text).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_policy_is_read_with_its_defaults() {
+        let read = parse(
+            r#"{"max_retries": 4, "backoff": {"type": "fixed", "delay_ms": 9},
+                "retryable_categories": ["timeout"]}"#,
+        );
+        assert_eq!(
+            read.unwrap(),
+            Some(RetryPolicy {
+                max_retries: 4,
+                backoff: fixed(9),
+                retryable_categories: vec!["timeout".to_owned()],
+            })
+        );
+        assert_eq!(
+            parse(r#" {"max_retries": 1} "#).unwrap(),
+            Some(RetryPolicy { max_retries: 1, ..RetryPolicy::default() })
+        );
+    }
+
+    #[test]
+    fn a_policy_without_a_count_retries_nothing() {
+        let read = parse(r#"{"backoff": {"type": "fixed", "delay_ms": 9}}"#).unwrap().unwrap();
+        assert_eq!((read.max_retries, read.backoff), (0, fixed(9)));
+        assert_eq!(parse("{}").unwrap().unwrap().max_retries, 0);
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused_and_says_why() {
+        let told = |json: &str| match parse(json) {
+            Err(EngineError::Validation { kind: ValidationKind::InvalidPolicyJson, detail }) => {
+                detail
+            }
+            other => panic!("expected a refusal of {json}, got {other:?}"),
+        };
+        for (json, why) in [
+            ("max_retries=3", "retry_policy_json: expected value"),
+            ("{", "retry_policy_json: EOF while parsing"),
+            ("[]", "retry_policy_json: expected an object such as {\"max_retries\":3}"),
+            ("3", "retry_policy_json: expected an object"),
+            ("null", "retry_policy_json: expected an object"),
+            (r#"{"max_retries": -1}"#, "retry_policy_json: invalid value: integer `-1`"),
+            (r#"{"max_retries": 1.5}"#, "retry_policy_json: invalid type: floating point"),
+            (r#"{"max_retries": null}"#, "retry_policy_json: invalid type: null"),
+            (r#"{"max_retries": 1001}"#, "retry_policy_json: max_retries is 1001; at most 1000"),
+            (r#"{"backoff": {"type": "linear"}}"#, "retry_policy_json: unknown variant `linear`"),
+        ] {
+            assert!(told(json).starts_with(why), "{json}: {}", told(json));
+        }
+    }
+
+    #[test]
+    fn the_number_of_retries_has_a_bound() {
+        assert_eq!(validate(&policy(RETRIES_MAX, fixed(1))), Ok(()));
+        assert_eq!(validate(&policy(0, fixed(1))), Ok(()));
+        assert_eq!(
+            refused(&policy(RETRIES_MAX + 1, fixed(1))),
+            "max_retries is 1001; at most 1000"
+        );
+    }
+
+    #[test]
+    fn a_fixed_delay_has_a_bound() {
+        assert_eq!(validate(&policy(1, fixed(0))), Ok(()));
+        assert_eq!(validate(&policy(1, fixed(DELAY_MAX_MS))), Ok(()));
+        assert_eq!(
+            refused(&policy(1, fixed(DELAY_MAX_MS + 1))),
+            format!("backoff.delay_ms is {}; at most {DELAY_MAX_MS}", DELAY_MAX_MS + 1)
+        );
+    }
+
+    #[test]
+    fn a_multiplier_is_a_number_of_at_least_one() {
+        assert_eq!(validate(&policy(1, exponential(1, 2, 1.0))), Ok(()));
+        assert_eq!(validate(&policy(1, exponential(1, 2, 1e300))), Ok(()));
+        for (multiplier, told) in
+            [(0.999, "0.999"), (-2.0, "-2"), (f64::INFINITY, "inf"), (f64::NAN, "NaN")]
+        {
+            assert_eq!(
+                refused(&policy(1, exponential(1, 2, multiplier))),
+                format!("backoff.multiplier is {told}; at least 1")
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_delay_lies_between_the_initial_one_and_the_bound() {
+        assert_eq!(validate(&policy(1, exponential(5, 5, 2.0))), Ok(()));
+        assert_eq!(validate(&policy(1, exponential(5, DELAY_MAX_MS, 2.0))), Ok(()));
+        assert_eq!(
+            refused(&policy(1, exponential(5, 4, 2.0))),
+            "backoff.max_delay_ms 4 is below initial_delay_ms 5"
+        );
+        assert_eq!(
+            refused(&policy(1, exponential(5, DELAY_MAX_MS + 1, 2.0))),
+            format!("backoff.max_delay_ms is {}; at most {DELAY_MAX_MS}", DELAY_MAX_MS + 1)
+        );
     }
 }

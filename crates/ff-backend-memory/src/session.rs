@@ -1,0 +1,381 @@
+//! Reads and writes on the maps: what a transactional store offers, without a database.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use ff_core::EngineError;
+use ff_core::machine::drive::Session;
+use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
+use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::{Footprint, Snapshot, Transition};
+use ff_core::state::{EligibilityState, LaneState};
+use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use uuid::Uuid;
+
+use crate::state::{Key, Outbox, Place, State, key};
+
+/// The state, held still for one read or write.
+#[derive(Debug)]
+pub(crate) struct MemorySession<'a> {
+    state: &'a mut State,
+}
+
+impl<'a> MemorySession<'a> {
+    pub(crate) fn new(state: &'a mut State) -> Self {
+        Self { state }
+    }
+
+    /// A copy to return to when a batch is refused half-way.
+    pub(crate) fn keep(&self) -> State {
+        self.state.clone()
+    }
+
+    pub(crate) fn restore(&mut self, kept: State) {
+        *self.state = kept;
+    }
+
+    fn current(&self, execution: &Execution) -> Option<&Attempt> {
+        self.state.attempts.get(&(key(&execution.id), execution.attempt_index.0))
+    }
+
+    fn id_of(&self, at: &Key) -> ExecutionId {
+        self.state
+            .executions
+            .get(at)
+            .map_or_else(|| ExecutionId::from_parts(at.0, at.1), |execution| execution.id.clone())
+    }
+
+    fn outbox(&self, topic: Topic) -> &Outbox {
+        match topic {
+            Topic::Lease => &self.state.lease_events,
+            Topic::Completion => &self.state.completions,
+        }
+    }
+
+    fn newest_grant(&self, footprint: &Footprint) -> Option<Grant> {
+        let (kind, id) = (footprint.grant?, footprint.execution.as_ref()?);
+        self.state
+            .grants
+            .values()
+            .filter(|grant| grant.kind == kind && grant.execution_id == *id)
+            .max_by_key(|grant| (grant.issued_at, grant.grant_id))
+            .cloned()
+    }
+}
+
+impl Reader for MemorySession<'_> {
+    fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
+        let mut seen = Snapshot::default();
+        if let Some(id) = &footprint.execution
+            && let Some(execution) = self.state.executions.get(&key(id))
+        {
+            let at = key(id);
+            seen.current = self.current(execution).cloned();
+            seen.named = footprint
+                .attempt
+                .filter(|index| *index != execution.attempt_index)
+                .and_then(|index| self.state.attempts.get(&(at, index.0)))
+                .cloned();
+            if footprint.payload {
+                seen.payload = self.state.payloads.get(&at).cloned();
+            }
+            if footprint.result && execution.is_terminal() {
+                seen.result = self.state.results.get(&at).cloned();
+            }
+            seen.execution = Some(execution.clone());
+        }
+        seen.grant = self.newest_grant(footprint);
+        seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
+            self.state.dedup.get(&(namespace.0.clone(), dedup_key.clone())).cloned()
+        });
+        seen.lane = footprint.lane.as_ref().and_then(|lane| self.state.lanes.get(lane)).cloned();
+        if let Some((lane, gate_key)) = &footprint.gate {
+            let keys = self.gate_keys(lane, usize::MAX)?;
+            seen.gate_known = keys.contains(gate_key);
+            seen.gate_keys = keys.len();
+        }
+        Ok(seen)
+    }
+
+    fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError> {
+        let mut found: Vec<(TimestampMs, Key)> = Vec::new();
+        for index in [&self.state.due, &self.state.lease_expiry] {
+            found.extend(index.iter().take_while(|(at, _)| *at <= now).take(limit).copied());
+        }
+        found.sort_unstable();
+        let mut seen = BTreeSet::new();
+        found.retain(|(_, at)| seen.insert(*at));
+        found.truncate(limit);
+        Ok(found.into_iter().map(|(_, at)| self.id_of(&at)).collect())
+    }
+
+    fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        let heads = [self.state.due.first(), self.state.lease_expiry.first()];
+        Ok(heads.into_iter().flatten().map(|(at, _)| *at).min())
+    }
+
+    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
+        Ok(self.state.lanes.get(lane).map_or(LaneState::Active, |lane| lane.state))
+    }
+
+    fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {
+        let keys: BTreeSet<&String> = self
+            .state
+            .line
+            .range(first_place(lane, "")..)
+            .take_while(|place| place.0 == *lane)
+            .map(|place| &place.1)
+            .collect();
+        Ok(keys.into_iter().take(limit).cloned().collect())
+    }
+
+    fn candidates(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let start = match after {
+            None => Bound::Included(first_place(lane, gate_key)),
+            Some(last) => Bound::Excluded((
+                lane.clone(),
+                gate_key.to_owned(),
+                Reverse(last.priority),
+                last.created_at,
+                last.execution_id.uuid(),
+                last.execution_id.partition(),
+            )),
+        };
+        Ok(self
+            .state
+            .line
+            .range((start, Bound::Unbounded))
+            .take_while(|place| place.0 == *lane && place.1 == gate_key)
+            .take(limit)
+            .map(|place| Candidate {
+                execution_id: self.id_of(&(place.5, place.4)),
+                priority: place.2.0,
+                created_at: place.3,
+            })
+            .collect())
+    }
+
+    fn ended(
+        &mut self,
+        before: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        let ended = self.state.ended.iter().take_while(|(at, _)| *at <= before).take(limit);
+        Ok(ended.map(|(_, at)| self.id_of(at)).collect())
+    }
+
+    fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
+        let at = key(id);
+        Ok(self.state.attempts.range((at, 0)..=(at, u32::MAX)).map(|(_, row)| row.clone()).collect())
+    }
+
+    fn transitions(
+        &mut self,
+        id: &ExecutionId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<TransitionRow>, EngineError> {
+        let at = key(id);
+        let from = after.map_or(0, |version| version.saturating_add(1));
+        let rows = self.state.transitions.range((at, from)..=(at, u64::MAX));
+        Ok(rows.take(limit).map(|(_, row)| row.clone()).collect())
+    }
+
+    fn scan(
+        &mut self,
+        scan: &Scan,
+        limit: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+        let lowest = (scan.partition.unwrap_or(0), Uuid::nil());
+        let highest = (scan.partition.unwrap_or(u16::MAX), Uuid::max());
+        let after = scan.after.as_ref().map(key);
+        let range: Vec<&Execution> = if scan.descending {
+            let end = after.map_or(Bound::Included(highest), Bound::Excluded);
+            let rows = self.state.executions.range((Bound::Included(lowest), end));
+            let fitting = rows.rev().map(|(_, row)| row).filter(|row| in_state(row, scan));
+            fitting.take(limit).collect()
+        } else {
+            let start = after.map_or(Bound::Included(lowest), Bound::Excluded);
+            let rows = self.state.executions.range((start, Bound::Included(highest)));
+            rows.map(|(_, row)| row).filter(|row| in_state(row, scan)).take(limit).collect()
+        };
+        Ok(range.into_iter().map(|row| (row.clone(), self.current(row).cloned())).collect())
+    }
+
+    fn uuid_range(
+        &mut self,
+        low: Uuid,
+        high: Uuid,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        let mut found: Vec<Key> = self
+            .state
+            .executions
+            .keys()
+            .filter(|(_, uuid)| (low..=high).contains(uuid))
+            .copied()
+            .collect();
+        found.sort_by_key(|(partition, uuid)| (*uuid, *partition));
+        Ok(found.iter().take(limit).map(|at| self.id_of(at)).collect())
+    }
+
+    fn lanes(&mut self, after: Option<&LaneId>, limit: usize) -> Result<Vec<Lane>, EngineError> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let lanes = self.state.lanes.range::<LaneId, _>((start, Bound::Unbounded));
+        Ok(lanes.take(limit).map(|(_, lane)| lane.clone()).collect())
+    }
+
+    fn lane_counts(&mut self, lane: &LaneId) -> Result<LaneCounts, EngineError> {
+        let mut counts = LaneCounts::default();
+        for execution in self.state.executions.values().filter(|row| row.lane == *lane) {
+            if execution.is_claimable() {
+                counts.waiting += 1;
+                let oldest = counts.oldest_waiting_at.unwrap_or(execution.created_at);
+                counts.oldest_waiting_at = Some(oldest.min(execution.created_at));
+            } else if execution.is_leased() {
+                counts.active += 1;
+            } else if !execution.is_terminal()
+                && execution.state.eligibility_state == EligibilityState::NotEligibleUntilTime
+            {
+                counts.delayed += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    fn expired_leases(
+        &mut self,
+        as_of: TimestampMs,
+        after: Option<(TimestampMs, &ExecutionId)>,
+        namespace: Option<&Namespace>,
+        limit: usize,
+    ) -> Result<Vec<ExpiredLease>, EngineError> {
+        let mut found: Vec<ExpiredLease> = self
+            .state
+            .executions
+            .values()
+            .filter(|row| namespace.is_none_or(|namespace| *namespace == row.namespace))
+            .filter(|row| row.is_active())
+            .filter_map(|row| {
+                let attempt = self.current(row)?;
+                let live = attempt.lease_expires_at.filter(|_| row.is_leased());
+                let lapsed = attempt.lease_expired_at.filter(|_| row.is_reclaimable());
+                Some(ExpiredLease {
+                    execution_id: row.id.clone(),
+                    lease_id: attempt.lease_id.clone(),
+                    epoch: attempt.epoch,
+                    worker_instance_id: attempt.worker_instance_id.clone(),
+                    expires_at: live.or(lapsed)?,
+                    attempt_index: AttemptIndex(attempt.index.0),
+                })
+            })
+            .filter(|lease| lease.expires_at <= as_of)
+            .collect();
+        let position = |at: TimestampMs, id: &ExecutionId| (at, id.to_string());
+        found.sort_by_key(|lease| position(lease.expires_at, &lease.execution_id));
+        if let Some((at, id)) = after {
+            let last = position(at, id);
+            found.retain(|lease| position(lease.expires_at, &lease.execution_id) > last);
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn events(
+        &mut self,
+        topic: Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Event)>, EngineError> {
+        let rows = self.outbox(topic).rows.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(rows.take(limit).map(|(id, event)| (*id, event.clone())).collect())
+    }
+
+    fn event_bounds(&mut self, topic: Topic) -> Result<EventBounds, EngineError> {
+        let outbox = self.outbox(topic);
+        let oldest = outbox.rows.keys().next().copied().unwrap_or(outbox.newest + 1);
+        Ok(EventBounds { oldest, newest: outbox.newest })
+    }
+}
+
+impl Session for MemorySession<'_> {
+    fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
+        for change in &transition.changes {
+            self.state.apply(change);
+        }
+        for event in &transition.events {
+            self.state.announce(event);
+        }
+        Ok(())
+    }
+
+    fn trim(
+        &mut self,
+        now: TimestampMs,
+        events_before: TimestampMs,
+        limit: usize,
+    ) -> Result<usize, EngineError> {
+        let mut trimmed = 0;
+        let state = &mut *self.state;
+        for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events] {
+            let old: Vec<i64> = outbox
+                .rows
+                .iter()
+                .take_while(|(_, event)| at(event) < events_before)
+                .take(limit)
+                .map(|(id, _)| *id)
+                .collect();
+            trimmed += old.len();
+            for id in old {
+                outbox.rows.remove(&id);
+            }
+        }
+        let keys: Vec<_> = state
+            .dedup
+            .iter()
+            .filter(|(_, dedup)| dedup.expires_at <= now)
+            .take(limit)
+            .map(|(at, _)| at.clone())
+            .collect();
+        let grants: Vec<_> = state
+            .grants
+            .values()
+            .filter(|grant| grant.expires_at < now)
+            .take(limit)
+            .map(|grant| grant.grant_id)
+            .collect();
+        trimmed += keys.len() + grants.len();
+        for at in keys {
+            state.dedup.remove(&at);
+        }
+        for id in grants {
+            state.grants.remove(&id);
+        }
+        Ok(trimmed)
+    }
+}
+
+fn first_place(lane: &LaneId, gate_key: &str) -> Place {
+    (lane.clone(), gate_key.to_owned(), Reverse(i32::MAX), TimestampMs(i64::MIN), Uuid::nil(), 0)
+}
+
+fn in_state(row: &Execution, scan: &Scan) -> bool {
+    scan.state.is_none_or(|state| state == row.public_state())
+}
+
+fn at(event: &Event) -> TimestampMs {
+    match event {
+        Event::Lease(event) => event.at,
+        Event::Completion(event) => event.at,
+        Event::Operator(event) => event.at,
+        Event::Transition(row) => row.at,
+    }
+}

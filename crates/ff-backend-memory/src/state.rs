@@ -1,0 +1,196 @@
+//! The maps that stand for tables and indexes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, Lane};
+use ff_core::machine::transition::{Change, Event, TransitionRow};
+use ff_core::types::{ExecutionId, LaneId, TimestampMs};
+use uuid::Uuid;
+
+/// An execution's key: its partition and its UUID.
+pub(crate) type Key = (u16, Uuid);
+
+/// A place in line: lane, gate key, priority, age, id.
+pub(crate) type Place = (LaneId, String, Reverse<i32>, TimestampMs, Uuid, u16);
+
+pub(crate) fn key(id: &ExecutionId) -> Key {
+    (id.partition(), id.uuid())
+}
+
+/// An outbox: events by their ids, and the newest id ever given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outbox {
+    pub(crate) rows: BTreeMap<i64, Event>,
+    pub(crate) newest: i64,
+}
+
+impl Outbox {
+    fn push(&mut self, event: Event) {
+        self.newest += 1;
+        self.rows.insert(self.newest, event);
+    }
+}
+
+/// Everything the engine knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) floor: TimestampMs,
+    pub(crate) executions: BTreeMap<Key, Execution>,
+    pub(crate) payloads: BTreeMap<Key, Vec<u8>>,
+    pub(crate) results: BTreeMap<Key, Vec<u8>>,
+    pub(crate) attempts: BTreeMap<(Key, u32), Attempt>,
+    pub(crate) transitions: BTreeMap<(Key, u64), TransitionRow>,
+    pub(crate) grants: BTreeMap<Uuid, Grant>,
+    pub(crate) dedup: BTreeMap<(String, String), CreateDedup>,
+    pub(crate) lanes: BTreeMap<LaneId, Lane>,
+    pub(crate) lease_events: Outbox,
+    pub(crate) completions: Outbox,
+    pub(crate) operator_events: Outbox,
+    pub(crate) line: BTreeSet<Place>,
+    pub(crate) due: BTreeSet<(TimestampMs, Key)>,
+    pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
+    pub(crate) ended: BTreeSet<(TimestampMs, Key)>,
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CreateExecution { execution, payload } => {
+                if !payload.is_empty() {
+                    self.payloads.insert(key(&execution.id), payload.clone());
+                }
+                self.put_execution(execution);
+            }
+            Change::PutExecution(execution) => self.put_execution(execution),
+            Change::PutAttempt(attempt) => {
+                let at = (key(&attempt.execution_id), attempt.index.0);
+                self.with_indexes(at.0, |state| {
+                    state.attempts.insert(at, (**attempt).clone());
+                });
+            }
+            Change::ExtendLease { execution_id, index, expires_at } => {
+                let at = (key(execution_id), index.0);
+                self.with_indexes(at.0, |state| {
+                    if let Some(attempt) = state.attempts.get_mut(&at) {
+                        attempt.lease_expires_at = Some(*expires_at);
+                    }
+                });
+            }
+            Change::PutResult { execution_id, result } => match result {
+                Some(bytes) => {
+                    self.results.insert(key(execution_id), bytes.clone());
+                }
+                None => {
+                    self.results.remove(&key(execution_id));
+                }
+            },
+            Change::PutGrant(grant) => {
+                self.grants.insert(grant.grant_id, (**grant).clone());
+            }
+            Change::DropGrants { execution_id, kind } => {
+                self.grants
+                    .retain(|_, grant| grant.execution_id != *execution_id || grant.kind != *kind);
+            }
+            Change::PutDedup(dedup) => {
+                let at = (dedup.namespace.0.clone(), dedup.key.clone());
+                self.dedup.insert(at, dedup.clone());
+            }
+            Change::RegisterLane { lane, at } => {
+                self.lanes.entry(lane.clone()).or_insert_with(|| Lane {
+                    id: lane.clone(),
+                    state: ff_core::state::LaneState::Active,
+                    registered_at: *at,
+                });
+            }
+            Change::PutLane(lane) => {
+                self.lanes.insert(lane.id.clone(), lane.clone());
+            }
+            Change::Forget { execution_id } => self.forget(key(execution_id)),
+        }
+    }
+
+    pub(crate) fn announce(&mut self, event: &Event) {
+        match event {
+            Event::Lease(_) => self.lease_events.push(event.clone()),
+            Event::Completion(_) => self.completions.push(event.clone()),
+            Event::Operator(_) => self.operator_events.push(event.clone()),
+            Event::Transition(row) => {
+                self.transitions.insert((key(&row.execution_id), row.version), row.clone());
+            }
+        }
+    }
+
+    fn put_execution(&mut self, execution: &Execution) {
+        let at = key(&execution.id);
+        self.with_indexes(at, |state| {
+            state.executions.insert(at, execution.clone());
+        });
+    }
+
+    fn forget(&mut self, at: Key) {
+        self.with_indexes(at, |state| {
+            state.executions.remove(&at);
+        });
+        self.payloads.remove(&at);
+        self.results.remove(&at);
+        self.attempts.retain(|(execution, _), _| *execution != at);
+        self.transitions.retain(|(execution, _), _| *execution != at);
+        self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+    }
+
+    /// Takes an execution out of the indexes, changes its rows, and puts it back in.
+    fn with_indexes(&mut self, at: Key, change: impl FnOnce(&mut Self)) {
+        let before = self.index_entries(at);
+        change(self);
+        let after = self.index_entries(at);
+        if let Some(place) = before.line {
+            self.line.remove(&place);
+        }
+        if let Some(place) = after.line {
+            self.line.insert(place);
+        }
+        for (index, before, after) in [
+            (&mut self.due, before.due, after.due),
+            (&mut self.lease_expiry, before.lease_expiry, after.lease_expiry),
+            (&mut self.ended, before.ended, after.ended),
+        ] {
+            if let Some(due) = before {
+                index.remove(&(due, at));
+            }
+            if let Some(due) = after {
+                index.insert((due, at));
+            }
+        }
+    }
+
+    fn index_entries(&self, at: Key) -> Entries {
+        let Some(execution) = self.executions.get(&at) else { return Entries::default() };
+        let line = execution.is_claimable().then(|| {
+            (
+                execution.lane.clone(),
+                execution.gate_key.clone(),
+                Reverse(execution.priority),
+                execution.created_at,
+                at.1,
+                at.0,
+            )
+        });
+        let lease_expiry = execution
+            .is_leased()
+            .then(|| self.attempts.get(&(at, execution.attempt_index.0)))
+            .flatten()
+            .and_then(|attempt| attempt.lease_expires_at);
+        let ended = execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
+        Entries { line, due: execution.due_at(), lease_expiry, ended }
+    }
+}
+
+/// Where an execution stands in each index.
+#[derive(Default)]
+struct Entries {
+    line: Option<Place>,
+    due: Option<TimestampMs>,
+    lease_expiry: Option<TimestampMs>,
+    ended: Option<TimestampMs>,
+}
