@@ -1,2 +1,276 @@
-//! .
-fn main() {}
+//! `ff`: FlowFabric on one machine, without a server.
+
+mod command;
+mod duration;
+mod error;
+mod filter;
+mod id;
+mod output;
+mod policy;
+mod process;
+mod store;
+mod time;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use ff_core::machine::Limits;
+use ff_core::machine::limits::PAYLOAD_CEILING_BYTES;
+
+use crate::error::{Error, Exit, Result};
+use crate::output::{Format, Output, colors};
+use crate::store::Location;
+
+/// A durable execution engine on one SQLite file.
+///
+/// Submit work, run any command on it, and lose nothing: not when a worker is killed, not when the
+/// machine stops. Attempts are at least once, state transitions exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "ff", version, infer_subcommands = true, max_term_width = 100, after_help = EXITS)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes: 0 ok · 1 error · 2 usage · 3 not found · 4 conflict · 5 execution failed (with --wait)
+            6 timed out · 130 interrupted";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Where the executions live: `sqlite:PATH`, or `sqlite::memory:` for this process only.
+    #[arg(
+        long,
+        global = true,
+        env = "FF_STORE",
+        value_name = "URL",
+        default_value = "sqlite:./flowfabric.db",
+        help_heading = "Global options"
+    )]
+    store: String,
+    /// Answer with JSON; errors too, on stderr.
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    /// How to answer.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        conflicts_with = "json",
+        help_heading = "Global options"
+    )]
+    output: Option<Format>,
+    /// Say only what was asked for: ids, no progress, no log.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// Largest payload this process submits, at most 16MiB.
+    #[arg(
+        long,
+        global = true,
+        env = "FF_PAYLOAD_LIMIT",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        value_parser = parse_limit,
+        help_heading = "Global options"
+    )]
+    payload_limit: usize,
+    /// Largest result this process stores, at most 16MiB.
+    #[arg(
+        long,
+        global = true,
+        env = "FF_RESULT_LIMIT",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        value_parser = parse_limit,
+        help_heading = "Global options"
+    )]
+    result_limit: usize,
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    match duration::parse_size(text)? {
+        0 => Err("give at least 1B".to_owned()),
+        size if size > PAYLOAD_CEILING_BYTES => Err("no limit can be above 16MiB".to_owned()),
+        size => Ok(size),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the engine lose nothing: hash a directory's files while a worker is killed.
+    Demo(command::demo::DemoArgs),
+    /// Submit one execution, or many from a file.
+    Submit(Box<command::submit::SubmitArgs>),
+    /// Run a command on every execution of a lane.
+    #[command(alias = "worker")]
+    Work(command::work::WorkArgs),
+    /// Look at executions and steer them.
+    #[command(subcommand, aliases = ["execs", "execution", "executions"])]
+    Exec(command::exec::ExecCommand),
+    /// Look at lanes and pause them.
+    #[command(subcommand, alias = "lanes")]
+    Lane(command::lane::LaneCommand),
+    /// Check every invariant of the store, row by row.
+    Verify,
+    /// Copy the store to a file while others work on it.
+    Backup(command::backup::BackupArgs),
+    /// Print the completion script for a shell.
+    Completion(command::completion::CompletionArgs),
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    // The helper is started for every attempt, so it comes before everything that costs time.
+    match args.next() {
+        Some(word) if word == process::HELPER => return ExitCode::from(process::run_helper(args)),
+        Some(word) if word == command::demo::TASK => {
+            return ExitCode::from(command::demo::run_task());
+        }
+        _ => {}
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse_arguments(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("FF_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(colors(std::io::stderr().is_terminal()))
+        .init();
+    let output = Output::new(cli.global.output, cli.global.json, cli.global.quiet);
+    match run(cli, output) {
+        Ok(exit) => exit,
+        Err(error) => report(&error, output.is_json()),
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<ExitCode> {
+    let limits = Limits {
+        payload_bytes: cli.global.payload_limit,
+        result_bytes: cli.global.result_limit,
+        ..Limits::default()
+    };
+    let location = Location { url: cli.global.store, limits };
+    if let Command::Completion(args) = cli.command {
+        command::completion::run::<Cli>(&args, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start the runtime", &error))?;
+    let answer = runtime.block_on(async {
+        match cli.command {
+            // These two stop in their own way.
+            Command::Work(args) => command::work::run(&location, output, args).await,
+            Command::Demo(args) => command::demo::run(&location, output, args).await,
+            Command::Submit(args) => {
+                interruptible(command::submit::run(&location, output, *args)).await
+            }
+            Command::Exec(command) => {
+                interruptible(command::exec::run(&location, output, command)).await
+            }
+            Command::Lane(command) => {
+                interruptible(command::lane::run(&location, output, command)).await
+            }
+            Command::Verify => interruptible(command::verify::run(&location, output)).await,
+            Command::Backup(args) => {
+                interruptible(command::backup::run(&location, output, args)).await
+            }
+            Command::Completion(_) => Ok(ExitCode::SUCCESS),
+        }
+    });
+    // A blocking read of stdin would hold the process until its next byte.
+    runtime.shutdown_background();
+    answer
+}
+
+/// Runs a command until Ctrl-C. What the engine has acknowledged by then stays.
+async fn interruptible<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        answer = command => answer,
+        _ = tokio::signal::ctrl_c() => Err(Error::new(Exit::Interrupted, "interrupted", "interrupted")
+            .why("a signal ended the command; what was acknowledged before it stays")),
+    }
+}
+
+/// Tells an error on stderr and answers its exit code.
+fn report(error: &Error, json: bool) -> ExitCode {
+    let text = if json {
+        format!("{}\n", error.json())
+    } else {
+        error.human(colors(std::io::stderr().is_terminal()))
+    };
+    // Nothing is left to tell when stderr is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(error.exit.code())
+}
+
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let asked_for_json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json" || arg == "-ojson" || arg == "--output=json");
+    let informs = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !asked_for_json || informs {
+        // A closed stdout or stderr leaves nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+    }
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let rest: Vec<_> = lines.filter(|line| !line.starts_with("For more information")).collect();
+    let mut refusal = Error::usage(what).fix("`ff help` shows the commands and their flags");
+    if !rest.is_empty() {
+        refusal = refusal.why(rest.join("; "));
+    }
+    report(&refusal, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nouns_may_be_plural_and_verbs_may_be_short() {
+        for line in ["ff exec list", "ff execs list", "ff executions li", "ff e l"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(
+                matches!(cli.command, Command::Exec(command::exec::ExecCommand::List(_))),
+                "{line}"
+            );
+        }
+        assert!(Cli::try_parse_from(["ff", "lanes", "pause", "x"]).is_ok());
+        assert!(Cli::try_parse_from(["ff", "submit", "k", "--delay", "30"]).is_err());
+        assert!(Cli::try_parse_from(["ff", "work", "--lane", "a,b", "--", "cat"]).is_ok());
+        assert!(Cli::try_parse_from(["ff", "work"]).is_err());
+    }
+
+    #[test]
+    fn a_limit_has_a_unit_and_a_ceiling() {
+        assert_eq!(parse_limit("16MiB"), Ok(16 << 20));
+        assert!(parse_limit("17MiB").is_err() && parse_limit("0B").is_err());
+    }
+}

@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(with(0, 3), HandleDecodeError::BadWireVersion { got: 3 });
         assert_eq!(with(1, 2), HandleDecodeError::BadV1Version { got: 2 });
         assert_eq!(with(2, 0), HandleDecodeError::BadBackendTag { got: 0 });
-        assert_eq!(with(2, 4), HandleDecodeError::BadBackendTag { got: 4 });
+        assert_eq!(with(2, 5), HandleDecodeError::BadBackendTag { got: 5 });
     }
 
     #[test]

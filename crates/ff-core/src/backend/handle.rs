@@ -104,10 +104,12 @@ mod tests {
 
     #[test]
     fn every_tag_comes_back_from_its_wire_byte() {
-        for tag in [BackendTag::Valkey, BackendTag::Postgres, BackendTag::Sqlite] {
+        for tag in
+            [BackendTag::Valkey, BackendTag::Postgres, BackendTag::Sqlite, BackendTag::Memory]
+        {
             assert_eq!(BackendTag::from_wire_byte(tag.wire_byte()), Some(tag));
         }
         assert_eq!(BackendTag::from_wire_byte(0), None);
-        assert_eq!(BackendTag::from_wire_byte(4), None);
+        assert_eq!(BackendTag::from_wire_byte(5), None);
     }
 }

@@ -57,3 +57,69 @@ impl Command for SetLaneState {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{CREATED, NOW, decide, refusal};
+
+    fn set(lane: &str, state: LaneState) -> SetLaneState {
+        SetLaneState { lane: LaneId::new(lane), state }
+    }
+
+    fn lane(state: LaneState) -> Lane {
+        Lane { id: LaneId::new("default"), state, registered_at: CREATED }
+    }
+
+    fn seen(lane: Lane) -> Snapshot {
+        Snapshot { lane: Some(lane), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn a_lane_is_paused_and_resumed_and_keeps_its_age() {
+        for (from, to) in
+            [(LaneState::Active, LaneState::Paused), (LaneState::Paused, LaneState::Active)]
+        {
+            let done = decide(&set("default", to), &seen(lane(from))).unwrap();
+
+            assert_eq!(done.changes, [Change::PutLane(lane(to))]);
+            assert_eq!(done.opens_work(), to == LaneState::Active);
+        }
+    }
+
+    #[test]
+    fn a_lane_that_nobody_used_yet_is_paused_beforehand() {
+        let done = decide(&set("default", LaneState::Paused), &Snapshot::default()).unwrap();
+
+        let registered = Lane { registered_at: NOW, ..lane(LaneState::Paused) };
+        assert_eq!(done.changes, [Change::PutLane(registered)]);
+    }
+
+    #[test]
+    fn a_repeat_writes_nothing() {
+        for state in [LaneState::Active, LaneState::Paused] {
+            let done = decide(&set("default", state), &seen(lane(state))).unwrap();
+            assert!(done.is_unchanged());
+        }
+    }
+
+    #[test]
+    fn states_that_no_rule_tells_from_paused_are_refused() {
+        for state in [LaneState::Draining, LaneState::Disabled] {
+            assert_eq!(
+                refusal(decide(&set("default", state), &Snapshot::default())),
+                format!(
+                    "validation: InvalidInput: lane state `{state}` is not supported; use \
+                     `active` or `paused`"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_lane_is_refused() {
+        let refused = refusal(decide(&set("", LaneState::Paused), &Snapshot::default()));
+
+        assert!(refused.starts_with("validation: InvalidInput: lane \"\""), "{refused}");
+    }
+}

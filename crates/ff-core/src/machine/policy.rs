@@ -115,3 +115,210 @@ pub fn later(at: TimestampMs, by: DurationMs) -> TimestampMs {
 pub fn until(from: TimestampMs, until: TimestampMs) -> DurationMs {
     DurationMs(u64::try_from(until.0.saturating_sub(from.0)).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{execution, refusal};
+    use crate::policy::{
+        BackoffStrategy, FallbackPolicy, RetryPolicy, RoutingRequirements, StreamPolicy,
+        SuspensionPolicy, TimeoutPolicy,
+    };
+    use crate::types::BudgetId;
+
+    fn timeout(attempt: Option<u64>, deadline: Option<u64>, reclaims: u32) -> TimeoutPolicy {
+        TimeoutPolicy {
+            attempt_timeout_ms: attempt,
+            execution_deadline_ms: deadline,
+            max_reclaim_count: reclaims,
+        }
+    }
+
+    fn with_timeout(timeout: TimeoutPolicy) -> ExecutionPolicy {
+        ExecutionPolicy { timeout_policy: Some(timeout), ..ExecutionPolicy::default() }
+    }
+
+    fn told(policy: &ExecutionPolicy) -> String {
+        refusal(validate(policy))
+    }
+
+    #[test]
+    fn a_policy_within_its_bounds_is_accepted() {
+        assert!(validate(&ExecutionPolicy::default()).is_ok());
+        let policy = ExecutionPolicy {
+            retry_policy: Some(RetryPolicy::default()),
+            routing_requirements: Some(RoutingRequirements {
+                required_capabilities: ["gpu".to_owned()].into(),
+                ..RoutingRequirements::default()
+            }),
+            dedup_window_ms: Some(1),
+            ..with_timeout(timeout(Some(1), Some(DELAY_MAX_MS), 0))
+        };
+        assert!(validate(&policy).is_ok());
+    }
+
+    #[test]
+    fn a_field_that_would_be_ignored_is_refused_by_name() {
+        let empty = ExecutionPolicy::default;
+        let routing = RoutingRequirements::default;
+        let suspension =
+            SuspensionPolicy { default_timeout_ms: None, timeout_behavior: "fail".to_owned() };
+        let stream = StreamPolicy {
+            durability_mode: "buffered".to_owned(),
+            retention_maxlen: 1,
+            retention_ttl_ms: None,
+        };
+        for (field, policy) in [
+            (
+                "suspension_policy",
+                ExecutionPolicy { suspension_policy: Some(suspension), ..empty() },
+            ),
+            (
+                "fallback_policy",
+                ExecutionPolicy {
+                    fallback_policy: Some(FallbackPolicy { tiers: Vec::new() }),
+                    ..empty()
+                },
+            ),
+            (
+                "budget_ids",
+                ExecutionPolicy {
+                    budget_ids: vec![BudgetId::from_uuid(uuid::Uuid::nil())],
+                    ..empty()
+                },
+            ),
+            ("stream_policy", ExecutionPolicy { stream_policy: Some(stream), ..empty() }),
+            (
+                "max_signals_per_execution",
+                ExecutionPolicy { max_signals_per_execution: 9_999, ..empty() },
+            ),
+            (
+                "routing_requirements.preferred_locality",
+                ExecutionPolicy {
+                    routing_requirements: Some(RoutingRequirements {
+                        preferred_locality: Some("eu".to_owned()),
+                        ..routing()
+                    }),
+                    ..empty()
+                },
+            ),
+            (
+                "routing_requirements.isolation_level",
+                ExecutionPolicy {
+                    routing_requirements: Some(RoutingRequirements {
+                        isolation_level: Some("vm".to_owned()),
+                        ..routing()
+                    }),
+                    ..empty()
+                },
+            ),
+        ] {
+            assert_eq!(
+                told(&policy),
+                format!(
+                    "validation: InvalidPolicyJson: policy.{field} is not supported by this \
+                     engine; leave it out"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_retry_policy_out_of_bounds_is_refused() {
+        let retry = RetryPolicy {
+            backoff: BackoffStrategy::Fixed { delay_ms: DELAY_MAX_MS + 1 },
+            ..RetryPolicy::default()
+        };
+        let policy = ExecutionPolicy { retry_policy: Some(retry), ..ExecutionPolicy::default() };
+
+        let told = told(&policy);
+
+        let expected = "validation: InvalidPolicyJson: policy.retry_policy.backoff.delay_ms is";
+        assert!(told.starts_with(expected), "{told}");
+    }
+
+    #[test]
+    fn times_lie_between_a_millisecond_and_ten_years() {
+        for ms in [0, DELAY_MAX_MS + 1] {
+            assert_eq!(
+                told(&with_timeout(timeout(Some(ms), None, 1))),
+                format!(
+                    "validation: InvalidPolicyJson: policy.timeout_policy.attempt_timeout_ms is \
+                     {ms}; give 1 to {DELAY_MAX_MS} ms"
+                )
+            );
+            assert_eq!(
+                told(&with_timeout(timeout(None, Some(ms), 1))),
+                format!(
+                    "validation: InvalidPolicyJson: policy.timeout_policy.execution_deadline_ms \
+                     is {ms}; give 1 to {DELAY_MAX_MS} ms"
+                )
+            );
+            let policy =
+                ExecutionPolicy { dedup_window_ms: Some(ms), ..ExecutionPolicy::default() };
+            assert_eq!(
+                told(&policy),
+                format!(
+                    "validation: InvalidPolicyJson: policy.dedup_window_ms: give 1 to \
+                     {DELAY_MAX_MS} ms"
+                )
+            );
+        }
+        for ms in [1, DELAY_MAX_MS] {
+            assert!(validate(&with_timeout(timeout(Some(ms), Some(ms), 1))).is_ok());
+            let policy =
+                ExecutionPolicy { dedup_window_ms: Some(ms), ..ExecutionPolicy::default() };
+            assert!(validate(&policy).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        let (created, implied) = (TimestampMs(1_000), with_timeout(timeout(None, Some(500), 1)));
+        let at = |ms| Some(TimestampMs(ms));
+
+        assert_eq!(deadline(None, None, created), None);
+        assert_eq!(deadline(Some(&ExecutionPolicy::default()), None, created), None);
+        assert_eq!(deadline(None, at(7), created), at(7));
+        assert_eq!(deadline(Some(&implied), None, created), at(1_500));
+        assert_eq!(deadline(Some(&implied), at(1_499), created), at(1_499));
+        assert_eq!(deadline(Some(&implied), at(1_501), created), at(1_500));
+    }
+
+    #[test]
+    fn the_smaller_reclaim_cap_of_a_policy_counts() {
+        let cap = |policy, otherwise| reclaim_cap(&Execution { policy, ..execution() }, otherwise);
+        let both = |own, in_timeout| {
+            let policy = with_timeout(timeout(None, None, in_timeout));
+            Some(ExecutionPolicy { max_reclaim_count: own, ..policy })
+        };
+
+        assert_eq!(cap(None, None), 1_000);
+        assert_eq!(cap(None, Some(3)), 3);
+        assert_eq!(cap(Some(ExecutionPolicy::default()), Some(3)), 100);
+        assert_eq!(cap(both(5, 7), None), 5);
+        assert_eq!(cap(both(7, 5), Some(1)), 5);
+    }
+
+    #[test]
+    fn replays_and_attempt_times_come_from_the_policy() {
+        let with = |policy| Execution { policy, ..execution() };
+        assert_eq!(replay_cap(&with(None)), 10);
+        let twice = ExecutionPolicy { max_replay_count: 2, ..ExecutionPolicy::default() };
+        assert_eq!(replay_cap(&with(Some(twice))), 2);
+
+        assert_eq!(attempt_timeout(&with(None)), None);
+        let timed = with(Some(with_timeout(timeout(Some(9), None, 1))));
+        assert_eq!(attempt_timeout(&timed), Some(DurationMs(9)));
+    }
+
+    #[test]
+    fn instants_saturate() {
+        assert_eq!(later(TimestampMs(5), DurationMs(3)), TimestampMs(8));
+        assert_eq!(later(TimestampMs(5), DurationMs(u64::MAX)), TimestampMs(i64::MAX));
+        assert_eq!(until(TimestampMs(3), TimestampMs(8)), DurationMs(5));
+        assert_eq!(until(TimestampMs(8), TimestampMs(3)), DurationMs(0));
+        let whole = until(TimestampMs(i64::MIN), TimestampMs(i64::MAX));
+        assert_eq!(whole, DurationMs(u64::try_from(i64::MAX).unwrap()));
+    }
+}

@@ -245,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_class_that_may_be_retried_takes_another_name() {
+        for class in [FailureClass::Transient, FailureClass::InfraCrash, FailureClass::Timeout] {
+            assert!(may_be_renamed(class), "{class:?}");
+        }
+        for class in [FailureClass::Permanent, FailureClass::Cancelled] {
+            assert!(!may_be_renamed(class), "{class:?}");
+        }
+    }
+
+    #[test]
     fn a_fixed_delay_stays_as_it_is() {
         assert_eq!(delay(fixed(0), 0), 0);
         assert_eq!(delay(fixed(250), 0), 250);

@@ -99,6 +99,42 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
     )
 }
 
+/// Every move of the public state that the rules make, from (nothing at create) and to, in the
+/// order of [`PublicState::ALL`]. A recorded transition outside this list was not made by the
+/// engine.
+///
+/// ```
+/// use ff_core::machine::state::legal_transitions;
+/// use ff_core::state::PublicState;
+///
+/// assert!(legal_transitions().contains(&(Some(PublicState::Failed), PublicState::Waiting)));
+/// assert!(!legal_transitions().contains(&(Some(PublicState::Failed), PublicState::Active)));
+/// ```
+pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
+    use PublicState::{Active, Cancelled, Completed, Delayed, Expired, Failed, Waiting};
+    &[
+        (None, Waiting),
+        (None, Delayed),
+        (Some(Waiting), Active),
+        (Some(Waiting), Cancelled),
+        (Some(Waiting), Expired),
+        (Some(Delayed), Waiting),
+        (Some(Delayed), Cancelled),
+        (Some(Delayed), Expired),
+        (Some(Active), Waiting),
+        (Some(Active), Delayed),
+        (Some(Active), Active),
+        (Some(Active), Completed),
+        (Some(Active), Failed),
+        (Some(Active), Cancelled),
+        (Some(Active), Expired),
+        (Some(Completed), Waiting),
+        (Some(Failed), Waiting),
+        (Some(Cancelled), Waiting),
+        (Some(Expired), Waiting),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

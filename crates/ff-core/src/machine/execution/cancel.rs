@@ -135,3 +135,219 @@ impl Command for Cancel {
         Urgency::Lease
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, ended, execution, handle_of, interrupted, lapsed, refusal, revoked,
+        running, seen, seen_pair, stale_handle,
+    };
+    use crate::machine::limits::REASON_MAX_BYTES;
+    use crate::state::{AttemptState, PublicState};
+
+    const NONE: CancelProof =
+        CancelProof::Typed { lease_id: None, lease_epoch: None, attempt_id: None };
+
+    fn cancel(source: CancelSource, proof: CancelProof) -> Cancel {
+        Cancel { execution_id: execution().id, reason: "not needed".to_owned(), source, proof }
+    }
+
+    fn by_operator() -> Cancel {
+        cancel(CancelSource::OperatorOverride, NONE)
+    }
+
+    fn by_handle(fence: Fence) -> Cancel {
+        cancel(CancelSource::LeaseHolder, CancelProof::Handle(fence))
+    }
+
+    fn by_holder(epoch: u64) -> Cancel {
+        let proof = CancelProof::Typed {
+            lease_id: None,
+            lease_epoch: Some(LeaseEpoch(epoch)),
+            attempt_id: None,
+        };
+        cancel(CancelSource::LeaseHolder, proof)
+    }
+
+    #[test]
+    fn an_operator_cancels_whatever_it_is_doing() {
+        for pair in [running(LEASE_END), lapsed(), revoked(), interrupted()] {
+            let done = decide(&by_operator(), &seen_pair(pair)).unwrap();
+
+            let row = done.stored();
+            assert_eq!(row.public_state(), PublicState::Cancelled);
+            assert_eq!(row.state.attempt_state, AttemptState::AttemptTerminal);
+            assert_eq!(row.cancel_reason.as_deref(), Some("not needed"));
+            assert_eq!(row.cancelled_by.as_deref(), Some("operator_override"));
+            assert_eq!(row.failure_reason.as_deref(), Some("cancelled: not needed"));
+            assert_eq!((row.version, row.ended_at), (2, Some(NOW)));
+            assert_eq!(done.attempts()[0].outcome, Some(AttemptOutcome::Cancelled));
+            assert_eq!(done.completions().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_run_is_cancelled_without_an_attempt() {
+        let done = decide(&by_operator(), &seen(execution(), None)).unwrap();
+
+        assert_eq!(done.stored().public_state(), PublicState::Cancelled);
+        assert_eq!(done.stored().state.attempt_state, AttemptState::PendingFirstAttempt);
+        assert!(done.attempts().is_empty());
+        assert!(done.leases().is_empty());
+    }
+
+    #[test]
+    fn only_a_live_lease_is_released() {
+        let live = decide(&by_operator(), &seen_pair(running(LEASE_END))).unwrap();
+        assert_eq!(live.leases()[0].cause, "cancelled");
+
+        let over = decide(&by_operator(), &seen_pair(lapsed())).unwrap();
+        assert!(over.leases().is_empty());
+    }
+
+    #[test]
+    fn a_repeat_succeeds_and_writes_nothing() {
+        let cancelled = ended(TerminalOutcome::Cancelled, AttemptOutcome::Cancelled);
+        let holder = handle_of(&cancelled.1);
+        let seen = seen_pair(cancelled);
+
+        for repeat in [by_operator(), by_holder(1), by_handle(holder)] {
+            assert!(decide(&repeat, &seen).unwrap().is_unchanged());
+        }
+    }
+
+    #[test]
+    fn a_handle_that_did_not_hold_the_cancelled_attempt_is_refused() {
+        let seen = seen_pair(ended(TerminalOutcome::Cancelled, AttemptOutcome::Cancelled));
+
+        let refused = refusal(decide(&by_handle(stale_handle()), &seen));
+
+        assert!(refused.starts_with("contention: ExecutionNotActive"), "{refused}");
+        assert!(refused.contains("terminal_outcome: \"cancelled\""), "{refused}");
+    }
+
+    #[test]
+    fn what_ended_otherwise_is_refused_with_how_it_ended() {
+        for (outcome, attempt, word) in [
+            (TerminalOutcome::Success, AttemptOutcome::Success, "success"),
+            (TerminalOutcome::Failed, AttemptOutcome::Failed, "failed"),
+            (TerminalOutcome::Expired, AttemptOutcome::Expired, "expired"),
+            (TerminalOutcome::Skipped, AttemptOutcome::Skipped, "skipped"),
+        ] {
+            let pair = ended(outcome, attempt);
+            let holder = handle_of(&pair.1);
+            let seen = seen_pair(pair);
+            for cancel in [by_operator(), by_holder(1), by_handle(holder)] {
+                let refused = refusal(decide(&cancel, &seen));
+                let told = format!("ExecutionNotActive {{ terminal_outcome: \"{word}\"");
+                assert!(refused.contains(&told), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_found() {
+        let seen = Snapshot::default();
+        assert_eq!(refusal(decide(&by_operator(), &seen)), "not found: execution");
+        assert_eq!(refusal(decide(&by_handle(stale_handle()), &seen)), "not found: execution");
+    }
+
+    #[test]
+    fn a_handle_must_own_the_attempt() {
+        let pair = running(LEASE_END);
+        let owner = handle_of(&pair.1);
+        let seen = seen_pair(pair);
+
+        assert!(decide(&by_handle(owner.clone()), &seen).is_ok());
+        let refused = refusal(decide(&by_handle(stale_handle()), &seen));
+        assert_eq!(refused, "contention: LeaseConflict");
+        let refused = refusal(decide(&by_handle(owner), &seen_pair(interrupted())));
+        assert!(refused.starts_with("contention: ExecutionNotActive"), "{refused}");
+    }
+
+    #[test]
+    fn anyone_but_an_operator_shows_the_epoch_of_a_running_execution() {
+        let seen = seen_pair(running(LEASE_END));
+        for source in [CancelSource::LeaseHolder, CancelSource::Custom("tool".to_owned())] {
+            let refused = refusal(decide(&cancel(source, NONE), &seen));
+            assert_eq!(refused, "validation: InvalidInput: fence_required");
+        }
+        assert_eq!(refusal(decide(&by_holder(2), &seen)), "state: StaleLease");
+        assert!(decide(&by_holder(1), &seen).is_ok());
+    }
+
+    #[test]
+    fn ids_that_are_shown_must_be_current_where_they_are_known() {
+        let (row, attempt) = running(LEASE_END);
+        let shown = |lease: Option<u128>, id: Option<u128>| {
+            let proof = CancelProof::Typed {
+                lease_id: lease.map(|n| LeaseId::from_uuid(uuid::Uuid::from_u128(n))),
+                lease_epoch: Some(LeaseEpoch(1)),
+                attempt_id: id.map(|n| AttemptId::from_uuid(uuid::Uuid::from_u128(n))),
+            };
+            cancel(CancelSource::LeaseHolder, proof)
+        };
+        let known = seen(row.clone(), attempt.clone());
+        assert!(decide(&shown(Some(3), Some(2)), &known).is_ok());
+        assert_eq!(refusal(decide(&shown(Some(4), Some(2)), &known)), "state: StaleLease");
+        assert_eq!(refusal(decide(&shown(Some(3), Some(4)), &known)), "state: StaleLease");
+        assert_eq!(refusal(decide(&shown(Some(4), None), &known)), "state: StaleLease");
+        assert_eq!(refusal(decide(&shown(None, Some(4)), &known)), "state: StaleLease");
+
+        let unknown =
+            seen(row, crate::machine::Attempt { attempt_id: None, lease_id: None, ..attempt });
+        assert!(decide(&shown(Some(4), Some(4)), &unknown).is_ok());
+    }
+
+    #[test]
+    fn an_operators_ids_are_not_compared() {
+        let mut wrong = by_holder(9);
+        wrong.source = CancelSource::OperatorOverride;
+
+        assert!(decide(&wrong, &seen_pair(running(LEASE_END))).is_ok());
+    }
+
+    #[test]
+    fn a_holder_that_lost_its_lease_is_told_how_and_a_stale_one_that_it_is_stale() {
+        assert_eq!(refusal(decide(&by_holder(1), &seen_pair(lapsed()))), "state: LeaseExpired");
+        assert_eq!(refusal(decide(&by_holder(1), &seen_pair(revoked()))), "state: LeaseRevoked");
+        assert_eq!(refusal(decide(&by_holder(2), &seen_pair(revoked()))), "state: StaleLease");
+    }
+
+    #[test]
+    fn what_is_not_running_needs_no_proof() {
+        let by_system = cancel(CancelSource::SystemTimeout, NONE);
+
+        let done = decide(&by_system, &seen_pair(interrupted())).unwrap();
+
+        assert_eq!(done.stored().cancelled_by.as_deref(), Some("system_timeout"));
+    }
+
+    #[test]
+    fn a_nameless_source_is_recorded_as_the_execution_itself() {
+        let nameless = cancel(CancelSource::Custom(String::new()), NONE);
+
+        let done = decide(&nameless, &seen(execution(), None)).unwrap();
+
+        assert_eq!(done.stored().cancelled_by, Some(execution().id.to_string()));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut() {
+        let mut talkative = by_operator();
+        talkative.reason = "x".repeat(REASON_MAX_BYTES + 1);
+
+        let done = decide(&talkative, &seen(execution(), None)).unwrap();
+
+        assert_eq!(done.stored().cancel_reason.as_ref().unwrap().len(), REASON_MAX_BYTES);
+    }
+
+    #[test]
+    fn it_asks_for_the_attempt_that_a_handle_names_and_goes_ahead_of_others() {
+        assert_eq!(by_operator().footprint(), Footprint::execution(&execution().id));
+        let by_handle = by_handle(stale_handle());
+        assert_eq!(by_handle.footprint().attempt, Some(stale_handle().index()));
+        assert_eq!(by_handle.urgency(), Urgency::Lease);
+    }
+}

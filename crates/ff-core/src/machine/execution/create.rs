@@ -308,3 +308,345 @@ pub fn tag_within_limits(key: &str, value: &str) -> Result<(), EngineError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        NOW, decide, execution, now_plus, refusal, seen, submission,
+    };
+    use crate::policy::{RoutingRequirements, TimeoutPolicy};
+    use crate::state::PublicState;
+    use crate::types::{ExecutionId, Namespace};
+
+    fn create(adjust: impl FnOnce(&mut CreateExecutionArgs)) -> Create {
+        let mut args = submission();
+        adjust(&mut args);
+        Create::new(args)
+    }
+
+    fn created(adjust: impl FnOnce(&mut CreateExecutionArgs)) -> Execution {
+        decide(&create(adjust), &Snapshot::default()).unwrap().stored().clone()
+    }
+
+    fn told(adjust: impl FnOnce(&mut CreateExecutionArgs)) -> String {
+        refusal(decide(&create(adjust), &Snapshot::default()))
+    }
+
+    fn requiring(capability: &str) -> Option<ExecutionPolicy> {
+        let routing = RoutingRequirements {
+            required_capabilities: [capability.to_owned()].into(),
+            ..RoutingRequirements::default()
+        };
+        Some(ExecutionPolicy { routing_requirements: Some(routing), ..ExecutionPolicy::default() })
+    }
+
+    #[test]
+    fn work_enters_its_lane_in_line() {
+        let done = decide(&create(|_| {}), &Snapshot::default()).unwrap();
+
+        let expected = Execution { created_at: NOW, mutated_at: NOW, ..execution() };
+        assert_eq!(done.stored(), &expected);
+        assert_eq!(
+            done.outcome,
+            CreateExecutionResult::Created {
+                execution_id: execution().id,
+                public_state: PublicState::Waiting,
+            }
+        );
+        let lane = LaneId::new("default");
+        assert_eq!(done.changes[0], Change::RegisterLane { lane, at: NOW });
+        let payload = b"input".to_vec();
+        let execution = Box::new(expected);
+        assert_eq!(done.changes[1], Change::CreateExecution { execution, payload });
+        assert_eq!(done.changes.len(), 2);
+        let [moved] = done.moves()[..] else { panic!("one move") };
+        assert_eq!((moved.from, moved.to), (None, PublicState::Waiting));
+        assert_eq!((moved.cause.as_str(), moved.version), ("created", 1));
+    }
+
+    #[test]
+    fn what_is_submitted_for_later_waits_for_its_instant() {
+        let row = created(|args| args.delay_until = Some(now_plus(1)));
+        assert_eq!(
+            row.state,
+            state::delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt)
+        );
+        assert_eq!(row.eligible_at, Some(now_plus(1)));
+
+        let row = created(|args| args.delay_until = Some(NOW));
+        assert_eq!((row.public_state(), row.eligible_at), (PublicState::Waiting, None));
+    }
+
+    #[test]
+    fn the_calls_delay_goes_before_the_policys() {
+        let policy =
+            ExecutionPolicy { delay_until: Some(now_plus(9)), ..ExecutionPolicy::default() };
+        let row = created(|args| args.policy = Some(policy.clone()));
+        assert_eq!(row.eligible_at, Some(now_plus(9)));
+
+        let row = created(|args| {
+            args.policy = Some(policy);
+            args.delay_until = Some(now_plus(4));
+        });
+        assert_eq!(row.eligible_at, Some(now_plus(4)));
+    }
+
+    #[test]
+    fn the_priority_is_the_calls_or_else_the_policys_within_bounds() {
+        for (call, policy, stored) in
+            [(0, 0, 0), (0, 50, 50), (7, 50, 7), (-5, 50, 0), (9_001, 0, 9_000), (0, -1, 0)]
+        {
+            let row = created(|args| {
+                args.priority = call;
+                args.policy =
+                    Some(ExecutionPolicy { priority: policy, ..ExecutionPolicy::default() });
+            });
+            assert_eq!(row.priority, stored, "{call} {policy}");
+        }
+    }
+
+    #[test]
+    fn the_deadline_is_the_earlier_of_the_given_and_the_implied_one() {
+        let timeout = TimeoutPolicy {
+            attempt_timeout_ms: None,
+            execution_deadline_ms: Some(500),
+            max_reclaim_count: 100,
+        };
+        for (given, stored) in [(None, 500), (Some(400), 400), (Some(600), 500)] {
+            let row = created(|args| {
+                args.execution_deadline_at = given.map(now_plus);
+                args.policy = Some(ExecutionPolicy {
+                    timeout_policy: Some(timeout.clone()),
+                    ..ExecutionPolicy::default()
+                });
+            });
+            assert_eq!(row.deadline_at, Some(now_plus(stored)));
+        }
+    }
+
+    #[test]
+    fn the_same_id_again_is_a_duplicate_and_writes_nothing() {
+        let done = decide(&create(|args| args.priority = 9), &seen(execution(), None)).unwrap();
+
+        let execution_id = execution().id;
+        assert_eq!(done.outcome, CreateExecutionResult::Duplicate { execution_id });
+        assert!(done.is_unchanged());
+    }
+
+    /// A create with an idempotency key.
+    fn keyed(adjust: impl FnOnce(&mut CreateExecutionArgs)) -> Create {
+        create(|args| {
+            args.idempotency_key = Some("key".to_owned());
+            adjust(args);
+        })
+    }
+
+    fn first_execution() -> ExecutionId {
+        ExecutionId::from_parts(0, uuid::Uuid::from_u128(5))
+    }
+
+    /// What a create sees after one with the same key that is remembered until `expires_at`.
+    fn remembered(expires_at: TimestampMs) -> Snapshot {
+        let dedup = CreateDedup {
+            namespace: Namespace::new("tests"),
+            key: "key".to_owned(),
+            digest: keyed(|_| {}).digest(),
+            execution_id: first_execution(),
+            expires_at,
+        };
+        Snapshot { dedup: Some(dedup), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_a_day_or_as_the_policy_says() {
+        let remembered = |command: &Create| {
+            let done = decide(command, &Snapshot::default()).unwrap();
+            done.changes.iter().find_map(|change| match change {
+                Change::PutDedup(dedup) => Some(dedup.clone()),
+                _ => None,
+            })
+        };
+
+        let dedup = remembered(&keyed(|_| {})).unwrap();
+        assert_eq!((dedup.key.as_str(), dedup.namespace.as_str()), ("key", "tests"));
+        assert_eq!(dedup.expires_at, now_plus(24 * 60 * 60 * 1_000));
+        assert_eq!(dedup.execution_id, execution().id);
+        let brief = keyed(|args| {
+            args.policy =
+                Some(ExecutionPolicy { dedup_window_ms: Some(5), ..ExecutionPolicy::default() });
+        });
+        assert_eq!(remembered(&brief).unwrap().expires_at, now_plus(5));
+        assert_eq!(remembered(&create(|args| args.idempotency_key = Some(String::new()))), None);
+    }
+
+    #[test]
+    fn the_same_key_with_the_same_work_answers_the_first_execution() {
+        let command = keyed(|args| {
+            args.priority = 7;
+            args.tags.insert("a.b".to_owned(), "c".to_owned());
+            args.creator_identity = "someone else".to_owned();
+        });
+
+        let done = decide(&command, &remembered(now_plus(1))).unwrap();
+
+        let execution_id = first_execution();
+        assert_eq!(done.outcome, CreateExecutionResult::Duplicate { execution_id });
+        assert!(done.is_unchanged());
+    }
+
+    #[test]
+    fn the_same_key_with_other_work_is_refused() {
+        for other in [
+            keyed(|args| args.execution_kind = "other".to_owned()),
+            keyed(|args| args.lane_id = LaneId::new("other")),
+            keyed(|args| args.input_payload = b"other".to_vec()),
+            keyed(|args| args.policy = Some(ExecutionPolicy::default())),
+        ] {
+            let refused = decide(&other, &remembered(now_plus(1))).unwrap_err();
+            let EngineError::Conflict(ConflictKind::IdempotencyKeyReuse { execution_id }) = refused
+            else {
+                panic!("expected a conflict, got {refused:?}");
+            };
+            assert_eq!(execution_id, first_execution());
+        }
+    }
+
+    #[test]
+    fn parts_of_the_work_do_not_run_into_each_other() {
+        let (one, other) = (
+            keyed(|args| {
+                args.execution_kind = "ab".to_owned();
+                args.lane_id = LaneId::new("c");
+            }),
+            keyed(|args| {
+                args.execution_kind = "a".to_owned();
+                args.lane_id = LaneId::new("bc");
+            }),
+        );
+        assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn a_key_is_forgotten_at_its_instant() {
+        let other = keyed(|args| args.input_payload = b"other".to_vec());
+
+        assert!(decide(&other, &remembered(now_plus(1))).is_err());
+        let done = decide(&other, &remembered(NOW)).unwrap();
+        assert_eq!(done.stored().idempotency_key.as_deref(), Some("key"));
+    }
+
+    #[test]
+    fn required_capabilities_become_the_gate() {
+        let row = created(|args| args.policy = requiring("gpu"));
+        assert_eq!(row.gate_key, "gpu");
+
+        let footprint = create(|args| args.policy = requiring("gpu")).footprint();
+        assert_eq!(footprint.gate, Some((LaneId::new("default"), "gpu".to_owned())));
+        assert_eq!(create(|_| {}).footprint().gate, None);
+
+        assert_eq!(
+            told(|args| args.policy = requiring("a b")),
+            "validation: InvalidCapabilities: required:control_or_whitespace"
+        );
+    }
+
+    #[test]
+    fn a_lane_has_at_most_so_many_capability_sets_waiting() {
+        let gated = create(|args| args.policy = requiring("gpu"));
+        let seen =
+            |gate_keys, gate_known| Snapshot { gate_keys, gate_known, ..Snapshot::default() };
+
+        assert!(decide(&gated, &seen(LANE_GATE_KEYS_MAX - 1, false)).is_ok());
+        assert!(decide(&gated, &seen(LANE_GATE_KEYS_MAX, true)).is_ok());
+        assert!(decide(&create(|_| {}), &seen(LANE_GATE_KEYS_MAX, false)).is_ok());
+        assert_eq!(
+            refusal(decide(&gated, &seen(LANE_GATE_KEYS_MAX, false))),
+            "validation: InvalidCapabilities: required:too_many_sets: lane `default` already has \
+             1024 distinct capability sets waiting; use fewer sets or another lane"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_kept_is_refused_and_a_duplicate_is_not_asked_again() {
+        let odd = ExecutionPolicy { dedup_window_ms: Some(0), ..ExecutionPolicy::default() };
+        let command = create(|args| args.policy = Some(odd));
+
+        let refused = refusal(decide(&command, &Snapshot::default()));
+        assert!(refused.starts_with("validation: InvalidPolicyJson"), "{refused}");
+        assert!(decide(&command, &seen(execution(), None)).unwrap().is_unchanged());
+    }
+
+    #[test]
+    fn every_part_has_a_bound_and_what_is_at_the_bound_is_accepted() {
+        let text = |bytes: usize| "x".repeat(bytes);
+        let limit = Limits::default().payload_bytes;
+        created(|args| args.input_payload = vec![0; limit]);
+        assert_eq!(
+            told(|args| args.input_payload = vec![0; limit + 1]),
+            "validation: PayloadTooLarge: input_payload is 1048577 bytes; the limit is 1048576 \
+             bytes. Store the data elsewhere and submit a reference, or raise the limit"
+        );
+        created(|args| args.namespace = Namespace::new(text(128)));
+        assert_eq!(
+            told(|args| args.namespace = Namespace::new(text(129))),
+            "validation: InvalidInput: namespace is 129 bytes; the limit is 128"
+        );
+        created(|args| args.execution_kind = text(128));
+        assert_eq!(
+            told(|args| args.execution_kind = text(129)),
+            "validation: InvalidInput: execution_kind is 129 bytes; the limit is 128"
+        );
+        created(|args| args.creator_identity = text(256));
+        assert_eq!(
+            told(|args| args.creator_identity = text(257)),
+            "validation: InvalidInput: creator_identity is 257 bytes; the limit is 256"
+        );
+        created(|args| args.idempotency_key = Some(text(256)));
+        assert_eq!(
+            told(|args| args.idempotency_key = Some(text(257))),
+            "validation: InvalidInput: idempotency_key is 257 bytes; the limit is 256"
+        );
+        let tags = |n: usize| (0..n).map(|n| (format!("a.{n}"), String::new())).collect();
+        created(|args| args.tags = tags(64));
+        assert_eq!(
+            told(|args| args.tags = tags(65)),
+            "validation: InvalidInput: 65 tags; the limit is 64"
+        );
+        let refused = told(|args| args.tags = [(String::new(), String::new())].into());
+        assert!(refused.starts_with("validation: InvalidInput: tag key"), "{refused}");
+        let refused = told(|args| args.lane_id = LaneId::new(""));
+        assert!(refused.starts_with("validation: InvalidInput: lane_id"), "{refused}");
+    }
+
+    #[test]
+    fn nothing_is_put_off_by_more_than_ten_years() {
+        let furthest = i64::try_from(DELAY_MAX_MS).unwrap();
+        let policy = |ms| {
+            let delay_until = Some(now_plus(ms));
+            Some(ExecutionPolicy { delay_until, ..ExecutionPolicy::default() })
+        };
+        created(|args| args.delay_until = Some(now_plus(furthest)));
+        created(|args| args.execution_deadline_at = Some(now_plus(furthest)));
+        created(|args| args.policy = policy(furthest));
+        let beyond = furthest + 1;
+        for (field, refused) in [
+            ("delay_until", told(|args| args.delay_until = Some(now_plus(beyond)))),
+            (
+                "execution_deadline_at",
+                told(|args| args.execution_deadline_at = Some(now_plus(beyond))),
+            ),
+            ("policy.delay_until", told(|args| args.policy = policy(beyond))),
+        ] {
+            let told = format!("validation: InvalidInput: {field} is more than ten years ahead");
+            assert_eq!(refused, told);
+        }
+    }
+
+    #[test]
+    fn one_of_many_waits_behind_everything_urgent() {
+        assert_eq!(create(|_| {}).urgency(), Urgency::Normal);
+        assert_eq!(create(|_| {}).in_bulk().urgency(), Urgency::Bulk);
+        assert_eq!(create(|_| {}).weight(), b"input".len());
+    }
+}

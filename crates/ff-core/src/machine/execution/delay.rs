@@ -73,3 +73,110 @@ impl Command for Delay {
         Urgency::Lease
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, execution, handle_of, interrupted, lapsed, now_plus, refusal,
+        revoked, running, seen, seen_pair, stale_handle,
+    };
+    use crate::types::DurationMs;
+
+    fn owner() -> Fence {
+        handle_of(&running(LEASE_END).1)
+    }
+
+    fn until(until: Option<TimestampMs>) -> Delay {
+        Delay { execution_id: execution().id, fence: owner(), until }
+    }
+
+    #[test]
+    fn the_attempt_is_parked_until_the_instant() {
+        let (row, attempt) = running(LEASE_END);
+
+        let done = decide(&until(Some(now_plus(1))), &seen(row.clone(), attempt.clone())).unwrap();
+
+        let after = done.stored();
+        assert_eq!(
+            after.state,
+            state::delayed(BlockingReason::WaitingForDelay, AttemptState::AttemptInterrupted)
+        );
+        assert_eq!(after.eligible_at, Some(now_plus(1)));
+        assert_eq!((after.epoch, after.attempt_count), (row.epoch, row.attempt_count));
+        let parked = done.attempts()[0];
+        assert_eq!(parked.outcome, Some(AttemptOutcome::Interrupted));
+        assert_eq!((parked.lease_expires_at, parked.ended_at), (None, None));
+        assert_eq!(parked.worker_instance_id, None);
+        let released = done.leases()[0];
+        assert_eq!(
+            (released.kind, released.cause.as_str()),
+            (LeaseEventKind::Revoked, "worker_delay")
+        );
+        assert_eq!(released.worker_instance_id, attempt.worker_instance_id);
+        assert_eq!(done.moves()[0].cause, "worker_delay");
+        assert!(done.completions().is_empty());
+    }
+
+    #[test]
+    fn without_an_instant_ahead_it_goes_straight_back_in_line() {
+        for at_once in [None, Some(NOW), Some(now_plus(-1))] {
+            let done = decide(&until(at_once), &seen_pair(running(LEASE_END))).unwrap();
+
+            assert_eq!(done.stored().state, state::waiting(AttemptState::AttemptInterrupted));
+            assert_eq!(done.stored().eligible_at, None);
+            assert_eq!(done.moves()[0].cause, "lease_given_back");
+            assert_eq!(done.leases()[0].cause, "lease_given_back");
+        }
+    }
+
+    #[test]
+    fn the_time_that_the_attempt_has_left_is_kept() {
+        let (mut row, attempt) = running(LEASE_END);
+        row.attempt_timeout_at = Some(now_plus(500));
+
+        let done = decide(&until(None), &seen(row, attempt)).unwrap();
+
+        assert_eq!(done.stored().attempt_timeout_left, Some(DurationMs(500)));
+        assert_eq!(done.stored().attempt_timeout_at, None);
+    }
+
+    #[test]
+    fn ten_years_ahead_is_the_furthest() {
+        let furthest = i64::try_from(DELAY_MAX_MS).unwrap();
+        let seen = seen_pair(running(LEASE_END));
+
+        assert!(decide(&until(Some(now_plus(furthest))), &seen).is_ok());
+        assert_eq!(
+            refusal(decide(&until(Some(now_plus(furthest + 1))), &seen)),
+            "validation: InvalidInput: delay_until is more than ten years ahead"
+        );
+        assert!(decide(&until(Some(TimestampMs(i64::MAX))), &seen).is_err());
+        assert!(decide(&until(Some(TimestampMs(i64::MIN))), &seen).is_ok());
+    }
+
+    #[test]
+    fn whoever_does_not_own_it_is_refused() {
+        let told = |seen: &Snapshot| refusal(decide(&until(None), seen));
+
+        assert_eq!(told(&Snapshot::default()), "not found: execution");
+        assert_eq!(told(&seen_pair(lapsed())), "state: LeaseExpired");
+        assert_eq!(told(&seen_pair(revoked())), "state: LeaseRevoked");
+        let stale = Delay { fence: stale_handle(), ..until(None) };
+        let refused = refusal(decide(&stale, &seen_pair(running(LEASE_END))));
+        assert_eq!(refused, "contention: LeaseConflict");
+    }
+
+    #[test]
+    fn a_repeat_is_refused() {
+        let refused = refusal(decide(&until(None), &seen_pair(interrupted())));
+
+        assert!(refused.contains("lifecycle_phase: \"runnable\""), "{refused}");
+    }
+
+    #[test]
+    fn it_goes_ahead_of_others() {
+        assert_eq!(until(None).urgency(), Urgency::Lease);
+        assert_eq!(until(None).footprint().attempt, Some(owner().index()));
+    }
+}

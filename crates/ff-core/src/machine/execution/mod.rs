@@ -36,3 +36,39 @@ pub fn stored_reason(text: &str) -> String {
     }
     format!("{}{MARK}", &text[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARK: &str = "… [truncated]";
+
+    #[test]
+    fn a_reason_that_fits_is_kept_whole() {
+        assert_eq!(stored_reason(""), "");
+        let longest = "x".repeat(REASON_MAX_BYTES);
+        assert_eq!(stored_reason(&longest), longest);
+    }
+
+    #[test]
+    fn a_longer_reason_is_cut_to_the_limit_and_marked() {
+        let cut = stored_reason(&"x".repeat(REASON_MAX_BYTES + 1));
+
+        assert_eq!(cut.len(), REASON_MAX_BYTES);
+        assert_eq!(cut, format!("{}{MARK}", "x".repeat(REASON_MAX_BYTES - MARK.len())));
+    }
+
+    #[test]
+    fn a_reason_is_never_cut_inside_a_character() {
+        for shift in 0..4 {
+            let text = format!("{}{}", "x".repeat(shift), "🦀".repeat(REASON_MAX_BYTES / 4));
+
+            let cut = stored_reason(&text);
+
+            assert!(cut.len() <= REASON_MAX_BYTES || text.len() <= REASON_MAX_BYTES);
+            let kept = cut.strip_suffix(MARK).unwrap_or(&cut);
+            assert!(text.starts_with(kept));
+            assert!(cut.len() > REASON_MAX_BYTES - 4);
+        }
+    }
+}

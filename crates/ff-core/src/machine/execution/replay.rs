@@ -69,3 +69,115 @@ impl Command for Replay {
             .announce(event))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, ended, execution, interrupted, lapsed, now_plus, refusal, running,
+        seen, seen_pair,
+    };
+    use crate::machine::rows::AttemptOutcome;
+    use crate::policy::{ExecutionPolicy, TimeoutPolicy};
+    use crate::state::TerminalOutcome;
+    use crate::types::LeaseEpoch;
+
+    fn replay() -> Replay {
+        Replay { execution_id: execution().id }
+    }
+
+    #[test]
+    fn every_end_can_be_replayed_and_the_run_starts_afresh() {
+        for (outcome, attempt) in [
+            (TerminalOutcome::Success, AttemptOutcome::Success),
+            (TerminalOutcome::Failed, AttemptOutcome::Failed),
+            (TerminalOutcome::Cancelled, AttemptOutcome::Cancelled),
+            (TerminalOutcome::Expired, AttemptOutcome::Expired),
+            (TerminalOutcome::Skipped, AttemptOutcome::Skipped),
+        ] {
+            let (mut row, attempt) = ended(outcome, attempt);
+            row.replay_count = 2;
+            row.retry_count = 3;
+            row.reclaim_count = 4;
+            row.failure_reason = Some("reason".to_owned());
+            row.cancel_reason = Some("reason".to_owned());
+            row.cancelled_by = Some("someone".to_owned());
+            row.progress_pct = Some(50);
+            row.progress_message = Some("half".to_owned());
+
+            let done = decide(&replay(), &seen(row, attempt)).unwrap();
+
+            assert_eq!(done.outcome, PublicState::Waiting);
+            let after = done.stored();
+            assert_eq!(after.state, state::waiting(AttemptState::PendingReplayAttempt));
+            assert_eq!((after.replay_count, after.retry_count, after.reclaim_count), (3, 0, 0));
+            assert_eq!((after.ended_at, &after.failure_reason), (None, &None));
+            assert_eq!((&after.cancel_reason, &after.cancelled_by), (&None, &None));
+            assert_eq!((after.progress_pct, &after.progress_message), (None, &None));
+            assert_eq!((after.epoch, after.attempt_count), (LeaseEpoch(1), 1));
+            assert!(done.attempts().is_empty());
+            let kind = &done.operations()[0].kind;
+            assert_eq!(kind, &OperatorEventKind::Replayed { branch: "normal" });
+            let execution_id = execution().id;
+            assert!(done.changes.contains(&Change::PutResult { execution_id, result: None }));
+        }
+    }
+
+    #[test]
+    fn what_has_not_ended_is_refused() {
+        for pair in [running(LEASE_END), lapsed(), interrupted()] {
+            let refused = refusal(decide(&replay(), &seen_pair(pair)));
+            assert_eq!(refused, "state: ExecutionNotTerminal");
+        }
+        let refused = refusal(decide(&replay(), &seen(execution(), None)));
+        assert_eq!(refused, "state: ExecutionNotTerminal");
+        assert_eq!(refusal(decide(&replay(), &Snapshot::default())), "not found: execution");
+    }
+
+    #[test]
+    fn replays_have_a_cap() {
+        let failed = |replays, policy| {
+            let (mut row, attempt) = ended(TerminalOutcome::Failed, AttemptOutcome::Failed);
+            row.replay_count = replays;
+            row.policy = policy;
+            decide(&replay(), &seen(row, attempt))
+        };
+        let once = || Some(ExecutionPolicy { max_replay_count: 1, ..ExecutionPolicy::default() });
+
+        assert!(failed(9, None).is_ok());
+        assert_eq!(refusal(failed(10, None)), "state: MaxReplaysExhausted");
+        assert!(failed(0, once()).is_ok());
+        assert_eq!(refusal(failed(1, once())), "state: MaxReplaysExhausted");
+    }
+
+    #[test]
+    fn a_deadline_that_passed_is_dropped_and_one_ahead_still_holds() {
+        let replayed = |deadline| {
+            let (mut row, attempt) = ended(TerminalOutcome::Failed, AttemptOutcome::Failed);
+            row.deadline_at = Some(deadline);
+            decide(&replay(), &seen(row, attempt)).unwrap().stored().deadline_at
+        };
+
+        assert_eq!(replayed(now_plus(-1)), None);
+        assert_eq!(replayed(NOW), None);
+        assert_eq!(replayed(now_plus(1)), Some(now_plus(1)));
+    }
+
+    #[test]
+    fn a_deadline_that_the_policy_implies_starts_anew() {
+        let (mut row, attempt) = ended(TerminalOutcome::Expired, AttemptOutcome::Expired);
+        row.deadline_at = Some(now_plus(-1));
+        row.policy = Some(ExecutionPolicy {
+            timeout_policy: Some(TimeoutPolicy {
+                attempt_timeout_ms: None,
+                execution_deadline_ms: Some(700),
+                max_reclaim_count: 100,
+            }),
+            ..ExecutionPolicy::default()
+        });
+
+        let done = decide(&replay(), &seen(row, attempt)).unwrap();
+
+        assert_eq!(done.stored().deadline_at, Some(now_plus(700)));
+    }
+}

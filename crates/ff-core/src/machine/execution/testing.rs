@@ -1,9 +1,10 @@
 //! Rows for decision tests, and a short way to decide on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::EngineError;
+use crate::contracts::CreateExecutionArgs;
 use crate::handle_codec::HandlePayload;
 use crate::machine::lease::Claimer;
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution, Grant, GrantKind};
@@ -68,6 +69,28 @@ pub(crate) fn execution() -> Execution {
         cancelled_by: None,
         progress_pct: None,
         progress_message: None,
+    }
+}
+
+/// The call that creates [`execution`].
+pub(crate) fn submission() -> CreateExecutionArgs {
+    let row = execution();
+    CreateExecutionArgs {
+        execution_id: row.id,
+        namespace: row.namespace,
+        lane_id: row.lane,
+        execution_kind: row.kind,
+        input_payload: b"input".to_vec(),
+        payload_encoding: None,
+        priority: 0,
+        creator_identity: row.creator,
+        idempotency_key: None,
+        tags: HashMap::new(),
+        policy: None,
+        delay_until: None,
+        execution_deadline_at: None,
+        partition_id: 0,
+        now: TimestampMs(0),
     }
 }
 

@@ -269,3 +269,293 @@ pub(super) fn reclaims_exhausted(
         .push(Change::DropGrants { execution_id: execution.id.clone(), kind: GrantKind::Reclaim });
     ended
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, claimer, decide, ended, execution, handle_of, interrupted, lapsed,
+        now_plus, revoked, running, seen, seen_pair,
+    };
+    use crate::policy::{ExecutionPolicy, TimeoutPolicy};
+    use crate::state::{BlockingReason, LifecyclePhase, PublicState};
+    use crate::types::{AttemptIndex, LeaseEpoch};
+
+    fn claim(capabilities: &[&str]) -> Claim {
+        Claim { execution_id: execution().id, by: claimer(capabilities), with_payload: false }
+    }
+
+    fn decided(seen: &Snapshot) -> Transition<ClaimDecision> {
+        decide(&claim(&[]), seen).unwrap()
+    }
+
+    fn claimed(done: &Transition<ClaimDecision>) -> &Claimed {
+        match &done.outcome {
+            ClaimDecision::Claimed(claimed) => claimed,
+            other => panic!("expected a claim, got {other:?}"),
+        }
+    }
+
+    fn with_timeout(mut row: Execution, attempt_timeout_ms: u64, reclaims: u32) -> Execution {
+        row.policy = Some(ExecutionPolicy {
+            timeout_policy: Some(TimeoutPolicy {
+                attempt_timeout_ms: Some(attempt_timeout_ms),
+                execution_deadline_ms: None,
+                max_reclaim_count: reclaims,
+            }),
+            ..ExecutionPolicy::default()
+        });
+        row
+    }
+
+    #[test]
+    fn a_first_claim_starts_attempt_zero_under_epoch_one() {
+        let done = decided(&seen(execution(), None));
+
+        let claimed = claimed(&done);
+        assert_eq!((claimed.kind, claimed.ttl), (HandleKind::Fresh, DurationMs(30_000)));
+        let row = done.stored();
+        assert_eq!(row.state, state::running());
+        assert_eq!((row.epoch, row.attempt_index), (LeaseEpoch(1), AttemptIndex(0)));
+        assert_eq!((row.attempt_count, row.reclaim_count), (1, 0));
+        assert_eq!(row.started_at, Some(NOW));
+        let [attempt] = done.attempts()[..] else { panic!("one attempt") };
+        assert_eq!(attempt, &claimed.attempt);
+        assert_eq!((attempt.kind, attempt.epoch), (AttemptType::Initial, LeaseEpoch(1)));
+        assert_eq!(attempt.worker_id, Some(WorkerId::new("successor")));
+        assert_eq!(attempt.worker_instance_id, Some(WorkerInstanceId::new("successor-1")));
+        assert_eq!(attempt.lease_expires_at, Some(now_plus(30_000)));
+        assert_eq!((attempt.started_at, attempt.outcome), (Some(NOW), None));
+        let [acquired] = done.leases()[..] else { panic!("one lease event") };
+        assert_eq!(acquired.kind, LeaseEventKind::Acquired);
+        assert_eq!((acquired.cause.as_str(), acquired.epoch), ("claimed", LeaseEpoch(1)));
+        assert_eq!(done.moves()[0].cause, "claimed");
+        assert_eq!(done.moves()[0].epoch, LeaseEpoch(1));
+    }
+
+    #[test]
+    fn the_claimed_attempt_is_owned_by_its_handle() {
+        let seen = seen(execution(), None);
+        let done = decided(&seen);
+        let claimed = claimed(&done);
+        let mut after = seen;
+        after.apply(&done.changes);
+
+        let payload = claimed.handle_payload();
+
+        assert!(crate::machine::Fence::of_handle(&payload).check(&after, NOW).is_ok());
+        assert_eq!(payload.lease_ttl_ms, 30_000);
+        assert_eq!(payload.lane_id, execution().lane);
+        assert_eq!(payload.worker_instance_id, WorkerInstanceId::new("successor-1"));
+    }
+
+    #[test]
+    fn a_handle_of_a_row_without_ids_still_owns_it() {
+        let (row, attempt) = running(LEASE_END);
+        let bare =
+            Attempt { attempt_id: None, lease_id: None, worker_instance_id: None, ..attempt };
+        let claimed = Claimed {
+            execution: row.clone(),
+            attempt: bare.clone(),
+            kind: HandleKind::Fresh,
+            ttl: DurationMs(1),
+            payload: None,
+        };
+
+        let fence = crate::machine::Fence::of_handle(&claimed.handle_payload());
+
+        assert!(fence.check(&seen(row, bare), NOW).is_ok());
+    }
+
+    #[test]
+    fn each_pending_attempt_has_its_kind_and_the_next_index() {
+        for (pending, kind) in [
+            (AttemptState::PendingRetryAttempt, AttemptType::Retry),
+            (AttemptState::PendingReplayAttempt, AttemptType::Replay),
+            (AttemptState::PendingFirstAttempt, AttemptType::Initial),
+            (AttemptState::None, AttemptType::Initial),
+        ] {
+            let (mut row, attempt) = ended(TerminalOutcome::Failed, AttemptOutcome::Retry);
+            row.state = state::waiting(pending);
+            row.attempt_count = 4;
+            row.epoch = LeaseEpoch(6);
+
+            let done = decided(&seen(row, attempt));
+
+            let [attempt] = done.attempts()[..] else { panic!("one attempt") };
+            assert_eq!((attempt.kind, attempt.index), (kind, AttemptIndex(4)));
+            assert_eq!(attempt.epoch, LeaseEpoch(7));
+            assert_eq!(
+                (done.stored().attempt_index, done.stored().attempt_count),
+                (AttemptIndex(4), 5)
+            );
+            assert_eq!(done.stored().started_at, row_started());
+            assert_eq!(claimed(&done).kind, HandleKind::Fresh);
+        }
+    }
+
+    fn row_started() -> Option<TimestampMs> {
+        running(LEASE_END).0.started_at
+    }
+
+    #[test]
+    fn an_interrupted_attempt_goes_on_under_the_next_epoch() {
+        let (mut row, mut attempt) = interrupted();
+        row.attempt_timeout_left = Some(DurationMs(70));
+        let row = with_timeout(row, 500, 100);
+        attempt.policy_json = Some("{}".to_owned());
+
+        let done = decided(&seen(row, attempt.clone()));
+
+        assert_eq!(claimed(&done).kind, HandleKind::Resumed);
+        let after = done.stored();
+        assert_eq!((after.attempt_index, after.attempt_count), (AttemptIndex(0), 1));
+        assert_eq!((after.epoch, after.reclaim_count), (LeaseEpoch(2), 0));
+        assert_eq!(after.attempt_timeout_at, Some(now_plus(70)));
+        assert_eq!(after.attempt_timeout_left, None);
+        let [resumed] = done.attempts()[..] else { panic!("one attempt") };
+        assert_eq!((resumed.index, &resumed.attempt_id), (attempt.index, &attempt.attempt_id));
+        assert_eq!((resumed.kind, resumed.outcome), (AttemptType::Initial, None));
+        assert_ne!(resumed.lease_id, attempt.lease_id);
+        assert_eq!(resumed.policy_json, attempt.policy_json);
+        assert_eq!(done.leases()[0].cause, "resumed");
+        assert!(!handle_of(&attempt).held(resumed));
+    }
+
+    #[test]
+    fn an_interrupted_execution_whose_attempt_is_closed_or_absent_starts_another() {
+        let (row, attempt) = interrupted();
+        let closed = Attempt { outcome: Some(AttemptOutcome::Failed), ..attempt };
+        for seen in [seen(row.clone(), None), seen(row, closed)] {
+            let done = decided(&seen);
+
+            assert_eq!(done.attempts()[0].index, AttemptIndex(1));
+            assert_eq!(claimed(&done).kind, HandleKind::Fresh);
+        }
+    }
+
+    #[test]
+    fn a_lapsed_or_revoked_lease_is_reclaimed_with_a_new_attempt() {
+        for (pair, ownership) in
+            [(lapsed(), "lease_expired_reclaimable"), (revoked(), "lease_revoked")]
+        {
+            let lost_id = pair.1.attempt_id.clone();
+            let mut seen = seen_pair(pair);
+            seen.execution.as_mut().unwrap().blocking_detail = Some("detail".to_owned());
+
+            let done = decided(&seen);
+
+            assert_eq!(claimed(&done).kind, HandleKind::Reclaimed);
+            let after = done.stored();
+            assert_eq!((after.epoch, after.reclaim_count), (LeaseEpoch(2), 1));
+            assert_eq!((after.attempt_index, after.attempt_count), (AttemptIndex(1), 2));
+            assert_eq!(after.blocking_detail, None);
+            let [lost, new] = done.attempts()[..] else { panic!("two attempts") };
+            assert_eq!(lost.outcome, Some(AttemptOutcome::InterruptedReclaimed));
+            assert_eq!((lost.epoch, lost.ended_at), (LeaseEpoch(1), Some(NOW)));
+            assert_eq!((lost.lease_expires_at, lost.lease_expired_at), (None, None));
+            assert_eq!(lost.failure_reason.as_deref(), Some(ownership));
+            assert_eq!((new.kind, new.epoch), (AttemptType::Reclaim, LeaseEpoch(2)));
+            assert_ne!(new.attempt_id, lost_id);
+            let [event] = done.leases()[..] else { panic!("one lease event") };
+            assert_eq!((event.kind, event.attempt_index), (LeaseEventKind::Reclaimed, new.index));
+            assert_eq!(done.moves()[0].from, Some(PublicState::Active));
+            assert_eq!(done.moves()[0].cause, "reclaimed");
+        }
+    }
+
+    #[test]
+    fn reclaims_have_a_cap_and_at_the_cap_the_execution_fails() {
+        let (mut row, attempt) = lapsed();
+        row = with_timeout(row, 500, 2);
+        row.reclaim_count = 1;
+        let done = decided(&seen(row.clone(), attempt.clone()));
+        assert_eq!(claimed(&done).execution.reclaim_count, 2);
+
+        row.reclaim_count = 2;
+        let done = decided(&seen(row, attempt));
+
+        assert!(matches!(done.outcome, ClaimDecision::Ended));
+        let row = done.stored();
+        assert_eq!(row.public_state(), PublicState::Failed);
+        assert_eq!(row.failure_reason.as_deref(), Some("max_reclaims_exceeded"));
+        assert_eq!(row.epoch, LeaseEpoch(1));
+        let [lost] = done.attempts()[..] else { panic!("one attempt") };
+        assert_eq!(lost.outcome, Some(AttemptOutcome::InterruptedReclaimed));
+        assert_eq!(done.completions().len(), 1);
+        assert!(done.leases().is_empty());
+        let execution_id = execution().id;
+        let kind = GrantKind::Reclaim;
+        assert!(done.changes.contains(&Change::DropGrants { execution_id, kind }));
+    }
+
+    #[test]
+    fn used_up_reclaims_do_not_keep_what_waits_from_being_claimed() {
+        let (row, attempt) = interrupted();
+        let row = Execution { reclaim_count: 100, ..with_timeout(row, 500, 1) };
+
+        assert!(matches!(decided(&seen(row, attempt)).outcome, ClaimDecision::Claimed(_)));
+    }
+
+    #[test]
+    fn each_new_attempt_gets_the_policys_time() {
+        let done = decided(&seen(with_timeout(execution(), 500, 100), None));
+        assert_eq!(done.stored().attempt_timeout_at, Some(now_plus(500)));
+
+        let (row, attempt) = lapsed();
+        let done = decided(&seen(with_timeout(row, 500, 100), attempt));
+        assert_eq!(done.stored().attempt_timeout_at, Some(now_plus(500)));
+    }
+
+    #[test]
+    fn what_cannot_be_claimed_is_skipped() {
+        let mut delayed = execution();
+        delayed.state =
+            state::delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt);
+        let mut suspended = interrupted().0;
+        suspended.state.lifecycle_phase = LifecyclePhase::Suspended;
+        for seen in [
+            Snapshot::default(),
+            seen(delayed, None),
+            seen(suspended, interrupted().1),
+            seen_pair(running(LEASE_END)),
+            seen_pair(ended(TerminalOutcome::Failed, AttemptOutcome::Failed)),
+        ] {
+            let done = decided(&seen);
+            assert!(matches!(done.outcome, ClaimDecision::Skipped));
+            assert!(done.is_unchanged());
+        }
+    }
+
+    #[test]
+    fn a_worker_takes_only_what_its_capabilities_open() {
+        let gated = seen(Execution { gate_key: "arm,gpu".to_owned(), ..execution() }, None);
+
+        for lacking in [&[][..], &["gpu"], &["ARM", "gpu"]] {
+            let done = decide(&claim(lacking), &gated).unwrap();
+            assert!(matches!(done.outcome, ClaimDecision::Skipped));
+        }
+        let done = decide(&claim(&["arm", "big", "gpu"]), &gated).unwrap();
+        assert!(matches!(done.outcome, ClaimDecision::Claimed(_)));
+    }
+
+    #[test]
+    fn the_payload_comes_with_the_claim_that_wants_it() {
+        let wanting = Claim { with_payload: true, ..claim(&[]) };
+        assert!(wanting.footprint().payload);
+        assert!(!claim(&[]).footprint().payload);
+        let seen = Snapshot { payload: Some(vec![7]), ..seen(execution(), None) };
+
+        let done = decide(&wanting, &seen).unwrap();
+
+        assert_eq!(claimed(&done).payload, Some(vec![7]));
+    }
+
+    #[test]
+    fn rows_that_outside_tools_submitted_are_claimed() {
+        let mut row = execution();
+        row.state.lifecycle_phase = LifecyclePhase::Submitted;
+
+        assert!(matches!(decided(&seen(row, None)).outcome, ClaimDecision::Claimed(_)));
+    }
+}

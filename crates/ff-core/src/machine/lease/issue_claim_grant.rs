@@ -103,3 +103,115 @@ pub(super) fn grant_ttl(ms: u64) -> Result<DurationMs, EngineError> {
         detail: format!("grant_ttl_ms is {ms}; give 1 to {LEASE_TTL_MAX_MS} ms"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, ended, execution, grant, interrupted, lapsed, now_plus, refusal,
+        running, seen, seen_pair,
+    };
+    use crate::machine::rows::AttemptOutcome;
+    use crate::machine::state;
+    use crate::partition::{Partition, PartitionFamily};
+    use crate::state::{AttemptState, BlockingReason, TerminalOutcome};
+    use crate::types::{LaneId, TimestampMs, WorkerId, WorkerInstanceId};
+
+    fn issue(capabilities: &[&str], grant_ttl_ms: u64) -> IssueClaimGrant {
+        IssueClaimGrant {
+            args: IssueClaimGrantArgs::new(
+                execution().id,
+                LaneId::new("default"),
+                WorkerId::new("successor"),
+                WorkerInstanceId::new("successor-1"),
+                Partition { family: PartitionFamily::Flow, index: 0 },
+                capabilities.iter().map(|&one| one.to_owned()).collect(),
+                grant_ttl_ms,
+                TimestampMs(0),
+            ),
+        }
+    }
+
+    fn told(seen: &Snapshot) -> String {
+        refusal(decide(&issue(&[], 500), seen))
+    }
+
+    #[test]
+    fn a_grant_is_stored_and_the_execution_stays_in_line() {
+        let mut command = issue(&["gpu"], 500);
+        command.args.capability_hash = Some("hash".to_owned());
+        command.args.route_snapshot_json = Some("{}".to_owned());
+        command.args.admission_summary = Some("admitted".to_owned());
+
+        let done = decide(&command, &seen(execution(), None)).unwrap();
+
+        let issued = done.outcome.clone();
+        assert_eq!((issued.issued_at, issued.expires_at), (NOW, now_plus(500)));
+        assert_eq!((issued.kind, issued.ttl), (GrantKind::Claim, DurationMs(500)));
+        assert_eq!(issued.worker_id, WorkerId::new("successor"));
+        assert_eq!(issued.worker_capabilities, ["gpu"]);
+        assert_eq!(issued.capability_hash.as_deref(), Some("hash"));
+        assert_eq!(issued.route_snapshot_json.as_deref(), Some("{}"));
+        assert_eq!(issued.admission_summary.as_deref(), Some("admitted"));
+        let execution_id = execution().id;
+        assert_eq!(
+            done.changes,
+            [
+                Change::DropGrants { execution_id, kind: GrantKind::Claim },
+                Change::PutGrant(Box::new(issued)),
+            ]
+        );
+        assert!(done.events.is_empty());
+    }
+
+    #[test]
+    fn a_live_grant_refuses_another_up_to_its_last_instant() {
+        let granted = |expires_at| Snapshot {
+            grant: Some(grant(GrantKind::Claim, "anyone", expires_at)),
+            ..seen(execution(), None)
+        };
+
+        assert_eq!(told(&granted(now_plus(1))), "state: GrantAlreadyExists");
+        assert_eq!(told(&granted(NOW)), "state: GrantAlreadyExists");
+        assert_eq!(told(&granted(now_plus(-1))), "accepted");
+    }
+
+    #[test]
+    fn only_what_is_in_line_is_granted() {
+        let mut delayed = execution();
+        delayed.state =
+            state::delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt);
+        for row in [
+            delayed,
+            running(LEASE_END).0,
+            lapsed().0,
+            ended(TerminalOutcome::Failed, AttemptOutcome::Failed).0,
+        ] {
+            assert_eq!(told(&seen(row, None)), "contention: ExecutionNotEligible");
+        }
+        assert_eq!(told(&seen_pair(interrupted())), "accepted");
+        let mut submitted = execution();
+        submitted.state.lifecycle_phase = LifecyclePhase::Submitted;
+        assert_eq!(told(&seen(submitted, None)), "accepted");
+        assert_eq!(told(&Snapshot::default()), "not found: execution");
+    }
+
+    #[test]
+    fn a_worker_must_have_what_is_required() {
+        let gated = seen(Execution { gate_key: "arm,gpu,tpu".to_owned(), ..execution() }, None);
+        let told = |capabilities: &[&str]| refusal(decide(&issue(capabilities, 500), &gated));
+
+        assert_eq!(told(&["arm", "gpu", "tpu"]), "accepted");
+        assert_eq!(told(&["gpu"]), "validation: CapabilityMismatch: arm,tpu");
+        assert_eq!(told(&["g,pu"]), "validation: InvalidCapabilities: worker:comma_in_token");
+    }
+
+    #[test]
+    fn a_grant_lasts_a_millisecond_to_a_day() {
+        let told = |ms| refusal(decide(&issue(&[], ms), &seen(execution(), None)));
+
+        assert_eq!((told(1), told(LEASE_TTL_MAX_MS)), ("accepted".into(), "accepted".into()));
+        assert_eq!(told(0), "validation: InvalidInput: grant_ttl_ms is 0; give 1 to 86400000 ms");
+        assert!(told(LEASE_TTL_MAX_MS + 1).starts_with("validation: InvalidInput"));
+    }
+}

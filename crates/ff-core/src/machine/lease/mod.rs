@@ -33,3 +33,22 @@ pub fn ttl(ms: u64) -> Result<DurationMs, EngineError> {
         detail: format!("lease ttl is {ms} ms; give {LEASE_TTL_MIN_MS} to {LEASE_TTL_MAX_MS} ms"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::execution::testing::refusal;
+
+    #[test]
+    fn a_lease_lasts_a_millisecond_to_a_day() {
+        for ms in [1, 30_000, LEASE_TTL_MAX_MS] {
+            assert_eq!(ttl(ms).unwrap(), DurationMs(ms));
+        }
+        for ms in [0, LEASE_TTL_MAX_MS + 1, u64::MAX] {
+            assert_eq!(
+                refusal(ttl(ms)),
+                format!("validation: InvalidInput: lease ttl is {ms} ms; give 1 to 86400000 ms")
+            );
+        }
+    }
+}

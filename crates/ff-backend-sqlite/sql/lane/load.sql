@@ -1,0 +1,6 @@
+-- lane_load
+-- One lane.
+-- Uses the primary key.
+SELECT lane_id, state, registered_at_ms
+FROM ff_lane_registry
+WHERE lane_id = ?1

@@ -1,0 +1,6 @@
+-- operator_event_trim
+-- Removes operators' changes that are older than ?1, among the ?2 oldest rows.
+-- Uses the primary key: ids rise with time.
+DELETE FROM ff_operator_event
+WHERE event_id IN (SELECT event_id FROM ff_operator_event ORDER BY event_id LIMIT ?2)
+    AND occurred_at_ms < ?1

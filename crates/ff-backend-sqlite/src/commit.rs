@@ -1,0 +1,823 @@
+//! Committing a transition: its rows in order, then its facts.
+//!
+//! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
+
+use ff_core::EngineError;
+use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
+use ff_core::machine::transition::{
+    Change, CompletionEvent, Event, LeaseEvent, OperatorEvent, OperatorEventKind, TransitionRow,
+};
+use ff_core::types::{ExecutionId, LeaseId, Namespace, TimestampMs, WorkerId, WorkerInstanceId};
+use rusqlite::{Connection, Params, ToSql, params};
+
+use crate::error::Doing as _;
+use crate::read::page;
+use crate::row::{fields_patch, outcome_word, reason_word, signed};
+use crate::session::prepared;
+use crate::statement;
+
+/// A longer input, in bytes, does not stand in the row that every transition rewrites.
+const INLINE_PAYLOAD_MAX: usize = 1024;
+
+pub(crate) fn all(
+    conn: &Connection,
+    changes: &[Change],
+    events: &[Event],
+    now: TimestampMs,
+) -> Result<(), EngineError> {
+    for change in changes {
+        match change {
+            Change::CreateExecution { execution, payload } => create(conn, execution, payload)?,
+            Change::PutExecution(execution) => {
+                put_execution(conn, execution, current_attempt(changes, execution))?;
+            }
+            Change::PutAttempt(attempt) => put_attempt(conn, attempt)?,
+            Change::ExtendLease { execution_id: id, index, expires_at } => {
+                let values = params![id.partition(), id.uuid().into_bytes(), index.0, expires_at.0];
+                run(conn, statement::ATTEMPT_EXTEND_LEASE, "extend a lease", values)?;
+            }
+            Change::PutResult { execution_id: id, result } => {
+                let values = params![id.partition(), id.uuid().into_bytes(), result];
+                run(conn, statement::EXECUTION_PUT_RESULT, "store a result", values)?;
+            }
+            Change::PutGrant(grant) => put_grant(conn, grant)?,
+            Change::DropGrants { execution_id, kind } => drop_grants(conn, execution_id, *kind)?,
+            Change::PutDedup(dedup) => put_dedup(conn, dedup)?,
+            Change::RegisterLane { lane, at } => {
+                let values = params![lane.as_str(), at.0];
+                run(conn, statement::LANE_REGISTER, "register a lane", values)?;
+            }
+            Change::PutLane(lane) => put_lane(conn, lane)?,
+            Change::Forget { execution_id } => forget(conn, execution_id)?,
+        }
+    }
+    for event in events {
+        match event {
+            Event::Lease(event) => add_lease_event(conn, event)?,
+            Event::Completion(event) => add_completion_event(conn, event, now)?,
+            Event::Operator(event) => add_operator_event(conn, event)?,
+            Event::Transition(row) => add_transition(conn, row)?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes what time alone has made worthless, a bounded number of rows of each kind.
+pub(crate) fn trim(
+    conn: &Connection,
+    now: TimestampMs,
+    events_before: TimestampMs,
+    limit: usize,
+) -> Result<usize, EngineError> {
+    let limit = page(limit);
+    let mut trimmed = 0;
+    for (sql, before) in [
+        (statement::LEASE_EVENT_TRIM, events_before),
+        (statement::COMPLETION_EVENT_TRIM, events_before),
+        (statement::OPERATOR_EVENT_TRIM, events_before),
+        (statement::CREATE_DEDUP_TRIM, now),
+        (statement::GRANT_TRIM, now),
+    ] {
+        trimmed += run(conn, sql, "remove what is out of date", params![before.0, limit])?;
+    }
+    Ok(trimmed)
+}
+
+fn run(
+    conn: &Connection,
+    sql: &'static str,
+    what: &'static str,
+    values: impl Params,
+) -> Result<usize, EngineError> {
+    prepared(conn, sql)?.execute(values).doing(what)
+}
+
+/// The current attempt of `execution` as these changes leave it, if they touch it.
+fn current_attempt<'a>(changes: &'a [Change], execution: &Execution) -> Option<&'a Attempt> {
+    changes.iter().rev().find_map(|change| match change {
+        Change::PutAttempt(attempt) => {
+            (attempt.index == execution.attempt_index && attempt.execution_id == execution.id)
+                .then_some(&**attempt)
+        }
+        Change::CreateExecution { .. }
+        | Change::PutExecution(_)
+        | Change::ExtendLease { .. }
+        | Change::PutResult { .. }
+        | Change::PutGrant(_)
+        | Change::DropGrants { .. }
+        | Change::PutDedup(_)
+        | Change::RegisterLane { .. }
+        | Change::PutLane(_)
+        | Change::Forget { .. } => None,
+    })
+}
+
+/// Calls `write` with what both a create and a put store, in the order of their statements' first parameters.
+fn with_values<T>(
+    execution: &Execution,
+    fields: &str,
+    write: impl FnOnce(&[&dyn ToSql; 24]) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let id = &execution.id;
+    let state = &execution.state;
+    let version = signed("version", id, execution.version)?;
+    let epoch = signed("lease_epoch", id, execution.epoch.0)?;
+    let at = |instant: Option<TimestampMs>| instant.map(|instant| instant.0);
+    let timeout_left = match execution.attempt_timeout_left {
+        None => None,
+        Some(left) => Some(signed("attempt_timeout_left_ms", id, left.0)?),
+    };
+    write(&[
+        &id.partition(),
+        &id.uuid().into_bytes(),
+        &version,
+        &state.lifecycle_phase.as_str(),
+        &state.ownership_state.as_str(),
+        &state.eligibility_state.as_str(),
+        &state.public_state.as_str(),
+        &state.attempt_state.as_str(),
+        &reason_word(state.blocking_reason),
+        &outcome_word(state.terminal_outcome),
+        &execution.priority,
+        &execution.attempt_index.0,
+        &execution.attempt_count,
+        &epoch,
+        &execution.reclaim_count,
+        &at(execution.started_at),
+        &at(execution.ended_at),
+        &at(execution.eligible_at),
+        &at(execution.deadline_at),
+        &at(execution.attempt_timeout_at),
+        &timeout_left,
+        &execution.cancel_reason,
+        &execution.cancelled_by,
+        &fields,
+    ])
+}
+
+fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<(), EngineError> {
+    assert!(execution.state.is_consistent(), "the public state is the derived one");
+    let id = &execution.id;
+    let (partition, uuid) = (id.partition(), id.uuid());
+    for capability in execution.gate_key.split(',').filter(|token| !token.is_empty()) {
+        let values = params![uuid.as_bytes(), capability];
+        run(conn, statement::CAPABILITY_ADD, "store a needed capability", values)?;
+    }
+    let policy = execution.policy.as_ref().map(|policy| {
+        serde_json::to_string(policy).expect("a policy is numbers, text and lists of both")
+    });
+    let inline = (payload.len() <= INLINE_PAYLOAD_MAX).then_some(payload);
+    let flow_id = execution.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice());
+    let fields = fields_patch(execution, None, true);
+    with_values(execution, &fields, |values| {
+        let born: [&dyn ToSql; 6] = [
+            &execution.lane.as_str(),
+            &execution.gate_key,
+            &flow_id,
+            &execution.created_at.0,
+            &policy,
+            &inline,
+        ];
+        let values = rusqlite::params_from_iter(values.iter().chain(&born));
+        run(conn, statement::EXECUTION_CREATE, "create an execution", values)
+    })?;
+    if inline.is_none() {
+        let values = params![partition, uuid.as_bytes(), payload];
+        run(conn, statement::PAYLOAD_PUT, "store an input", values)?;
+    }
+    Ok(())
+}
+
+fn put_execution(
+    conn: &Connection,
+    execution: &Execution,
+    attempt: Option<&Attempt>,
+) -> Result<(), EngineError> {
+    assert!(execution.state.is_consistent(), "the public state is the derived one");
+    let fields = fields_patch(execution, attempt, false);
+    let written = with_values(execution, &fields, |values| {
+        run(conn, statement::EXECUTION_PUT, "update an execution", values.as_slice())
+    })?;
+    assert!(written == 1, "nobody else writes between the load and the commit of a transaction");
+    if let Some(flow) = &execution.flow_id {
+        let id = &execution.id;
+        let values = params![id.partition(), id.uuid().into_bytes(), flow.as_bytes()];
+        run(conn, statement::EXECUTION_JOIN_FLOW, "put an execution into a flow", values)?;
+    }
+    Ok(())
+}
+
+fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> {
+    let id = &attempt.execution_id;
+    let at = |instant: Option<TimestampMs>| instant.map(|instant| instant.0);
+    let values = params![
+        id.partition(),
+        id.uuid().into_bytes(),
+        attempt.index.0,
+        signed("lease_epoch", id, attempt.epoch.0)?,
+        at(attempt.lease_expires_at),
+        at(attempt.lease_expired_at),
+        attempt.attempt_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        attempt.lease_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        attempt.worker_id.as_ref().map(WorkerId::as_str),
+        attempt.worker_instance_id.as_ref().map(WorkerInstanceId::as_str),
+        at(attempt.started_at),
+        at(attempt.ended_at),
+        attempt.outcome.map(|outcome| outcome.as_str()),
+        attempt.kind.as_str(),
+        at(attempt.retry_at),
+        attempt.failure_category,
+        attempt.failure_reason,
+        attempt.policy_json,
+    ];
+    run(conn, statement::ATTEMPT_PUT, "store an attempt", values).map(drop)
+}
+
+fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
+    let id = &grant.execution_id;
+    let capabilities = serde_json::to_string(&grant.worker_capabilities)
+        .expect("a list of text is always JSON");
+    let values = params![
+        id.partition(),
+        grant.grant_id.as_bytes(),
+        id.uuid().into_bytes(),
+        grant.kind.as_str(),
+        grant.worker_id.as_str(),
+        grant.worker_instance_id.as_str(),
+        grant.lane.as_str(),
+        grant.capability_hash,
+        capabilities,
+        grant.route_snapshot_json,
+        grant.admission_summary,
+        signed("grant_ttl_ms", id, grant.ttl.0)?,
+        grant.issued_at.0,
+        grant.expires_at.0,
+    ];
+    run(conn, statement::GRANT_PUT, "store a grant", values).map(drop)
+}
+
+fn drop_grants(conn: &Connection, id: &ExecutionId, kind: GrantKind) -> Result<(), EngineError> {
+    let values = params![id.partition(), id.uuid().into_bytes(), kind.as_str()];
+    run(conn, statement::GRANT_DROP, "remove grants", values).map(drop)
+}
+
+fn put_dedup(conn: &Connection, dedup: &CreateDedup) -> Result<(), EngineError> {
+    let values = params![
+        dedup.namespace.as_str(),
+        dedup.key,
+        dedup.digest,
+        dedup.execution_id.partition(),
+        dedup.execution_id.uuid().into_bytes(),
+        dedup.expires_at.0,
+    ];
+    run(conn, statement::CREATE_DEDUP_PUT, "remember an idempotency key", values).map(drop)
+}
+
+fn put_lane(conn: &Connection, lane: &Lane) -> Result<(), EngineError> {
+    let values = params![lane.id.as_str(), lane.registered_at.0, lane.state.as_str()];
+    run(conn, statement::LANE_PUT, "store the state of a lane", values).map(drop)
+}
+
+/// Removes an execution from every table that names it. The outboxes and the idempotency keys have a retention of their
+/// own, and edges belong to their flow. The row goes before its capabilities, so that their trigger finds nothing to do.
+fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
+    let (partition, uuid) = (id.partition(), id.uuid());
+    for sql in [
+        statement::EXECUTION_FORGET,
+        statement::ATTEMPT_FORGET,
+        statement::PAYLOAD_FORGET,
+        statement::TRANSITION_FORGET,
+        statement::SUSPENSION_FORGET,
+        statement::WAITPOINT_FORGET,
+        statement::STREAM_FRAME_FORGET,
+        statement::STREAM_SUMMARY_FORGET,
+        statement::STREAM_META_FORGET,
+        statement::GRANT_FORGET,
+    ] {
+        run(conn, sql, "remove an execution", params![partition, uuid.as_bytes()])?;
+    }
+    let values = params![uuid.as_bytes()];
+    run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
+}
+
+/// The namespace as outboxes hold it: NULL for none.
+fn named(namespace: &Namespace) -> Option<&str> {
+    Some(namespace.as_str()).filter(|name| !name.is_empty())
+}
+
+fn add_lease_event(conn: &Connection, event: &LeaseEvent) -> Result<(), EngineError> {
+    let id = &event.execution_id;
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let values = params![
+        &*id.uuid().hyphenated().encode_lower(&mut buffer),
+        event.lease_id.as_ref().map(LeaseId::to_string),
+        event.kind.as_str(),
+        event.at.0,
+        id.partition(),
+        named(&event.namespace),
+        event.instance_tag,
+        signed("lease_epoch", id, event.epoch.0)?,
+        event.attempt_index.0,
+        event.worker_instance_id.as_ref().map(WorkerInstanceId::as_str),
+        event.cause,
+    ];
+    run(conn, statement::LEASE_EVENT_ADD, "announce a lease", values).map(drop)
+}
+
+fn add_completion_event(
+    conn: &Connection,
+    event: &CompletionEvent,
+    now: TimestampMs,
+) -> Result<(), EngineError> {
+    let id = &event.execution_id;
+    let values = params![
+        id.partition(),
+        id.uuid().into_bytes(),
+        event.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice()),
+        event.outcome.as_str(),
+        named(&event.namespace),
+        event.instance_tag,
+        event.at.0,
+        now.0,
+        event.run,
+    ];
+    run(conn, statement::COMPLETION_EVENT_ADD, "announce an end", values).map(drop)
+}
+
+fn add_operator_event(conn: &Connection, event: &OperatorEvent) -> Result<(), EngineError> {
+    let (kind, details) = match &event.kind {
+        OperatorEventKind::PriorityChanged { old_priority, new_priority } => (
+            "priority_changed",
+            serde_json::json!({ "old_priority": old_priority, "new_priority": new_priority }),
+        ),
+        OperatorEventKind::Replayed { branch } => {
+            ("replayed", serde_json::json!({ "branch": branch }))
+        }
+    };
+    let id = &event.execution_id;
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let values = params![
+        &*id.uuid().hyphenated().encode_lower(&mut buffer),
+        kind,
+        details.to_string(),
+        event.at.0,
+        id.partition(),
+        named(&event.namespace),
+        event.instance_tag,
+    ];
+    run(conn, statement::OPERATOR_EVENT_ADD, "announce an operator's change", values).map(drop)
+}
+
+fn add_transition(conn: &Connection, row: &TransitionRow) -> Result<(), EngineError> {
+    let id = &row.execution_id;
+    let values = params![
+        id.partition(),
+        id.uuid().into_bytes(),
+        signed("version", id, row.version)?,
+        row.at.0,
+        signed("lease_epoch", id, row.epoch.0)?,
+        row.from.map(|state| state.as_str()),
+        row.to.as_str(),
+        row.cause,
+    ];
+    run(conn, statement::TRANSITION_ADD, "record a transition", values).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ff_core::machine::drive::Session as _;
+    use ff_core::machine::rows::AttemptOutcome;
+    use ff_core::machine::{Footprint, Transition, state};
+    use ff_core::policy::{ExecutionPolicy, RetryPolicy};
+    use ff_core::state::{
+        AttemptState, AttemptType, BlockingReason, EligibilityState, LifecyclePhase,
+        OwnershipState, StateVector, TerminalOutcome,
+    };
+    use ff_core::store::Reader as _;
+    use ff_core::types::{
+        AttemptId, AttemptIndex, DurationMs, FlowId, LaneId, LeaseEpoch,
+    };
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::session::SqliteSession;
+    use crate::testing::database;
+
+    const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+
+    fn waiting() -> Execution {
+        Execution {
+            id: ExecutionId::from_parts(3, Uuid::from_u128(7)),
+            version: 1,
+            namespace: Namespace::new("tests"),
+            lane: LaneId::new("default"),
+            kind: "kind".to_owned(),
+            creator: "tests".to_owned(),
+            flow_id: None,
+            priority: 5,
+            payload_encoding: None,
+            idempotency_key: None,
+            policy: None,
+            gate_key: String::new(),
+            tags: BTreeMap::new(),
+            state: state::waiting(AttemptState::PendingFirstAttempt),
+            blocking_detail: None,
+            attempt_index: AttemptIndex(0),
+            attempt_count: 0,
+            epoch: LeaseEpoch(0),
+            retry_count: 0,
+            replay_count: 0,
+            reclaim_count: 0,
+            created_at: NOW,
+            started_at: None,
+            ended_at: None,
+            mutated_at: NOW,
+            eligible_at: None,
+            deadline_at: None,
+            attempt_timeout_at: None,
+            attempt_timeout_left: None,
+            failure_reason: None,
+            cancel_reason: None,
+            cancelled_by: None,
+            progress_pct: None,
+            progress_message: None,
+        }
+    }
+
+    fn attempt_of(execution: &Execution) -> Attempt {
+        Attempt {
+            execution_id: execution.id.clone(),
+            index: execution.attempt_index,
+            attempt_id: Some(AttemptId::from_uuid(Uuid::from_u128(11))),
+            kind: AttemptType::Initial,
+            epoch: execution.epoch,
+            worker_id: Some(WorkerId::new("worker")),
+            worker_instance_id: Some(WorkerInstanceId::new("worker-1")),
+            lease_id: Some(LeaseId::from_uuid(Uuid::from_u128(12))),
+            lease_expires_at: Some(NOW),
+            lease_expired_at: None,
+            started_at: Some(NOW),
+            ended_at: None,
+            outcome: None,
+            failure_reason: None,
+            failure_category: None,
+            retry_at: None,
+            policy_json: None,
+        }
+    }
+
+    fn running() -> (Execution, Attempt) {
+        let mut execution = waiting();
+        execution.version = 2;
+        execution.state = state::running();
+        execution.attempt_count = 1;
+        execution.epoch = LeaseEpoch(1);
+        execution.started_at = Some(NOW);
+        let attempt = attempt_of(&execution);
+        (execution, attempt)
+    }
+
+    fn commit(conn: &Connection, changes: Vec<Change>) {
+        let transition = Transition { outcome: (), changes, events: Vec::new() };
+        SqliteSession::new(conn).commit(&transition, NOW).unwrap();
+    }
+
+    fn create(execution: &Execution) -> Change {
+        Change::CreateExecution { execution: Box::new(execution.clone()), payload: Vec::new() }
+    }
+
+    fn put(execution: &Execution) -> Change {
+        Change::PutExecution(Box::new(execution.clone()))
+    }
+
+    fn put_attempt(attempt: &Attempt) -> Change {
+        Change::PutAttempt(Box::new(attempt.clone()))
+    }
+
+    fn load(conn: &Connection, id: &ExecutionId) -> (Option<Execution>, Option<Attempt>) {
+        let seen = SqliteSession::new(conn).load(&Footprint::execution(id)).unwrap();
+        (seen.execution, seen.current)
+    }
+
+    fn fields(conn: &Connection) -> serde_json::Value {
+        let json: String =
+            conn.query_row("SELECT raw_fields FROM ff_exec_core", [], |row| row.get(0)).unwrap();
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        prop_oneof!["[a-zäß\"\\\\\u{1}.]{1,12}", Just("null".to_owned())]
+    }
+
+    fn instant() -> impl Strategy<Value = Option<TimestampMs>> {
+        proptest::option::of((0..i64::MAX).prop_map(TimestampMs))
+    }
+
+    prop_compose! {
+        fn any_state()(
+            phase in proptest::sample::select(LifecyclePhase::ALL),
+            ownership in proptest::sample::select(OwnershipState::ALL),
+            eligibility in proptest::sample::select(EligibilityState::ALL),
+            reason in proptest::sample::select(BlockingReason::ALL),
+            outcome in proptest::sample::select(&TerminalOutcome::ALL[1..]),
+            attempt in proptest::sample::select(AttemptState::ALL),
+        ) -> StateVector {
+            let mut vector = state::waiting(attempt);
+            vector.lifecycle_phase = phase;
+            vector.ownership_state = ownership;
+            vector.eligibility_state = eligibility;
+            vector.blocking_reason = reason;
+            if phase == LifecyclePhase::Terminal {
+                vector.terminal_outcome = outcome;
+            }
+            vector.public_state = vector.derive_public_state();
+            vector
+        }
+    }
+
+    prop_compose! {
+        fn born()(
+            uuid in any::<u128>(),
+            partition in any::<u16>(),
+            state in any_state(),
+            (namespace, lane, kind, creator) in ("[a-z]{0,5}", "[a-z]{1,5}", word(), "[a-z]{0,5}"),
+            priority in any::<i32>(),
+            flow in proptest::option::of(any::<u128>()),
+            tags in proptest::collection::btree_map(word(), ".{0,9}", 0..3),
+            (encoding, key) in (proptest::option::of(word()), proptest::option::of(word())),
+            gate_key in prop_oneof![Just(""), Just("gpu"), Just("arm,gpu")],
+            policy in proptest::option::of(0_u32..9),
+        ) -> Execution {
+            Execution {
+                id: ExecutionId::from_parts(partition, Uuid::from_u128(uuid)),
+                namespace: Namespace::new(namespace),
+                lane: LaneId::new(lane),
+                kind,
+                creator,
+                flow_id: flow.map(|flow| FlowId::from_uuid(Uuid::from_u128(flow))),
+                priority,
+                payload_encoding: encoding,
+                idempotency_key: key,
+                policy: policy.map(|max_retries| ExecutionPolicy {
+                    retry_policy: Some(RetryPolicy { max_retries, ..RetryPolicy::default() }),
+                    ..ExecutionPolicy::default()
+                }),
+                gate_key: gate_key.to_owned(),
+                tags,
+                state,
+                ..waiting()
+            }
+        }
+    }
+
+    prop_compose! {
+        /// What commands change in an execution, over one that was just born.
+        fn lived()(
+            before in born(),
+            state in any_state(),
+            (index, more, epoch) in (0_u32..9, 0_u32..9, 0_u64..=1 << 62),
+            (retries, replays, reclaims) in (0_u32..9, 0_u32..9, 0_u32..9),
+            (started_at, ended_at, eligible_at) in (instant(), instant(), instant()),
+            (deadline_at, attempt_timeout_at) in (instant(), instant()),
+            left in proptest::option::of(0_u64..1 << 62),
+            (failure, cancel, by) in (
+                proptest::option::of(word()), proptest::option::of(word()), proptest::option::of(word()),
+            ),
+            (percent, message, detail) in (
+                proptest::option::of(0_u8..=100), proptest::option::of(word()), proptest::option::of(word()),
+            ),
+            tag in word(),
+        ) -> (Execution, Execution) {
+            let mut after = Execution {
+                version: 2,
+                state,
+                attempt_index: AttemptIndex(index),
+                attempt_count: index + more,
+                epoch: LeaseEpoch(epoch),
+                retry_count: retries,
+                replay_count: replays,
+                reclaim_count: reclaims,
+                started_at,
+                ended_at,
+                mutated_at: TimestampMs(NOW.0 + 1),
+                eligible_at,
+                deadline_at,
+                attempt_timeout_at,
+                attempt_timeout_left: left.map(DurationMs),
+                failure_reason: failure,
+                cancel_reason: cancel,
+                cancelled_by: by,
+                progress_pct: percent,
+                progress_message: message,
+                blocking_detail: detail,
+                ..before.clone()
+            };
+            after.tags.insert(tag, "set".to_owned());
+            (before, after)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn an_execution_reads_back_as_it_was_written((before, after) in lived(), more in lived()) {
+            let conn = database();
+            commit(&conn, vec![create(&before)]);
+            prop_assert_eq!(load(&conn, &before.id), (Some(before.clone()), None));
+
+            commit(&conn, vec![put(&after)]);
+            prop_assert_eq!(load(&conn, &before.id), (Some(after.clone()), None));
+
+            let mut last = more.1;
+            last.version = 3;
+            last.tags.append(&mut after.tags.clone());
+            let last = Execution {
+                id: after.id.clone(),
+                namespace: after.namespace.clone(),
+                lane: after.lane.clone(),
+                kind: after.kind.clone(),
+                creator: after.creator.clone(),
+                flow_id: after.flow_id.clone().or(last.flow_id),
+                payload_encoding: after.payload_encoding.clone(),
+                idempotency_key: after.idempotency_key.clone(),
+                policy: after.policy.clone(),
+                gate_key: after.gate_key.clone(),
+                ..last
+            };
+            commit(&conn, vec![put(&last)]);
+            prop_assert_eq!(load(&conn, &before.id), (Some(last), None));
+        }
+
+        #[test]
+        fn an_attempt_reads_back_as_it_was_written(
+            ids in proptest::option::of((any::<u128>(), any::<u128>())),
+            kind in proptest::sample::select(AttemptType::ALL),
+            epoch in 0_u64..1 << 62,
+            workers in proptest::option::of((word(), word())),
+            (expires, expired, started, ended) in (instant(), instant(), instant(), instant()),
+            retry_at in instant(),
+            outcome in proptest::option::of(proptest::sample::select(vec![
+                AttemptOutcome::Success,
+                AttemptOutcome::Failed,
+                AttemptOutcome::Retry,
+                AttemptOutcome::Cancelled,
+                AttemptOutcome::Expired,
+                AttemptOutcome::Skipped,
+                AttemptOutcome::Interrupted,
+                AttemptOutcome::InterruptedReclaimed,
+            ])),
+            texts in proptest::option::of((word(), word(), word())),
+        ) {
+            let conn = database();
+            let execution = waiting();
+            let attempt = Attempt {
+                attempt_id: ids.map(|(id, _)| AttemptId::from_uuid(Uuid::from_u128(id))),
+                kind,
+                epoch: LeaseEpoch(epoch),
+                worker_id: workers.clone().map(|(id, _)| WorkerId::new(id)),
+                worker_instance_id: workers.map(|(_, id)| WorkerInstanceId::new(id)),
+                lease_id: ids.map(|(_, id)| LeaseId::from_uuid(Uuid::from_u128(id))),
+                lease_expires_at: expires,
+                lease_expired_at: expired,
+                started_at: started,
+                ended_at: ended,
+                outcome,
+                failure_reason: texts.clone().map(|(text, _, _)| text),
+                failure_category: texts.clone().map(|(_, text, _)| text),
+                retry_at,
+                policy_json: texts.map(|(_, _, text)| text),
+                ..attempt_of(&execution)
+            };
+
+            commit(&conn, vec![create(&execution), put_attempt(&attempt_of(&execution))]);
+            commit(&conn, vec![put_attempt(&attempt)]);
+
+            let (seen, current) = load(&conn, &execution.id);
+            let seen = seen.unwrap();
+            prop_assert_eq!(current, Some(attempt));
+            prop_assert_eq!((seen.attempt_count, seen.epoch), (1, LeaseEpoch(epoch)));
+        }
+    }
+
+    #[test]
+    fn members_of_raw_fields_that_nobody_knows_survive_every_write() {
+        let conn = database();
+        let (running, attempt) = running();
+        let before = Execution { progress_message: Some("half".to_owned()), ..waiting() };
+        commit(&conn, vec![create(&before)]);
+        conn.execute(
+            r#"UPDATE ff_exec_core
+            SET raw_fields = json_patch(raw_fields, '{"mine": {"a": [1, 2.50]}, "tags": {"a.b": "c"}}')"#,
+            [],
+        )
+        .unwrap();
+
+        commit(&conn, vec![put_attempt(&attempt), put(&running)]);
+
+        let fields = fields(&conn);
+        assert_eq!(fields["mine"], serde_json::json!({ "a": [1, 2.5] }));
+        assert_eq!(fields["tags"]["a.b"], "c");
+        assert_eq!(fields.get("progress_message"), None);
+        assert_eq!(fields["execution_kind"], "kind");
+        assert_eq!(fields["last_mutation_at"], NOW.0.to_string());
+        assert_eq!(fields["total_attempt_count"], "1");
+    }
+
+    #[test]
+    fn the_current_attempt_stands_in_raw_fields_while_it_is_held() {
+        let conn = database();
+        let (running, mut attempt) = running();
+        commit(&conn, vec![create(&waiting())]);
+
+        commit(&conn, vec![put_attempt(&attempt), put(&running)]);
+
+        let held = fields(&conn);
+        assert_eq!(held["current_attempt_id"], Uuid::from_u128(11).to_string());
+        assert_eq!(held["current_lease_id"], Uuid::from_u128(12).to_string());
+        assert_eq!(held["current_worker_id"], "worker");
+        assert_eq!(held["current_worker_instance_id"], "worker-1");
+
+        attempt.lease_expires_at = None;
+        let revoked = Execution { version: 3, state: state::lease_revoked(), ..running };
+        commit(&conn, vec![put_attempt(&attempt), put(&revoked)]);
+
+        let fields = fields(&conn);
+        assert_eq!(fields["current_attempt_id"], Uuid::from_u128(11).to_string());
+        assert_eq!(fields.get("current_lease_id"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody else writes")]
+    fn a_version_that_moved_is_never_written_over() {
+        let conn = database();
+        let (running, _) = running();
+        commit(&conn, vec![create(&waiting()), put(&running), put(&running)]);
+    }
+
+    #[test]
+    fn a_long_input_stands_beside_the_row_and_a_short_one_in_it() {
+        for (length, beside) in [(0, 0), (INLINE_PAYLOAD_MAX, 0), (INLINE_PAYLOAD_MAX + 1, 1)] {
+            let conn = database();
+            let execution = waiting();
+            let payload = vec![7; length];
+            let change = Change::CreateExecution {
+                execution: Box::new(execution.clone()),
+                payload: payload.clone(),
+            };
+            commit(&conn, vec![change]);
+
+            let wanted = Footprint::execution(&execution.id).with_payload();
+            let seen = SqliteSession::new(&conn).load(&wanted).unwrap();
+
+            assert_eq!(seen.payload, Some(payload));
+            let rows: i64 =
+                conn.query_row("SELECT count(*) FROM ff_payload", [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, beside);
+        }
+    }
+
+    #[test]
+    fn a_create_writes_its_capabilities_and_leaves_their_trigger_idle() {
+        let conn = database();
+        let execution = Execution { gate_key: "arm,gpu".to_owned(), ..waiting() };
+        commit(&conn, vec![create(&execution)]);
+
+        let capabilities: Vec<String> = conn
+            .prepare("SELECT capability FROM ff_execution_capabilities ORDER BY 1")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(capabilities, ["arm", "gpu"]);
+        assert_eq!(load(&conn, &execution.id).0.unwrap().gate_key, "arm,gpu");
+    }
+
+    #[test]
+    fn a_forgotten_execution_leaves_no_row_but_outboxes_and_keys() {
+        let conn = database();
+        let (running, attempt) = running();
+        let id = running.id.clone();
+        let born = Execution { gate_key: "gpu".to_owned(), ..waiting() };
+        commit(&conn, vec![
+            Change::CreateExecution { execution: Box::new(born), payload: vec![1; 4096] },
+            put_attempt(&attempt),
+            put(&running),
+        ]);
+        let row = TransitionRow::between(None, &running, NOW, "claimed");
+        all(&conn, &[], &[Event::Transition(row)], NOW).unwrap();
+
+        commit(&conn, vec![Change::Forget { execution_id: id.clone() }]);
+
+        assert_eq!(load(&conn, &id), (None, None));
+        for table in ["attempt", "payload", "transition", "execution_capabilities"] {
+            let sql = format!("SELECT count(*) FROM ff_{table}");
+            let rows: i64 = conn.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, 0, "{table}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Outboxes and recorded transitions.
+
+use std::fmt;
+
+use ff_core::EngineError;
+use ff_core::machine::transition::{
+    CompletionEvent, Event, LeaseEvent, LeaseEventKind, TransitionRow,
+};
+use ff_core::state::{PublicState, TerminalOutcome};
+use ff_core::store::{EventBounds, Topic};
+use ff_core::types::{
+    AttemptIndex, ExecutionId, FlowId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
+    WorkerInstanceId,
+};
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use super::{next_id, page};
+use crate::error::{Doing as _, corrupt};
+use crate::row::{Columns, Of, signed, unsigned};
+use crate::session::prepared;
+use crate::statement;
+
+pub(crate) fn list(
+    conn: &Connection,
+    topic: Topic,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, Event)>, EngineError> {
+    let what = "list events";
+    let (sql, read): (_, fn(&Row<'_>) -> Result<(i64, Event), EngineError>) = match topic {
+        Topic::Lease => (statement::LEASE_EVENT_LIST, lease),
+        Topic::Completion => (statement::COMPLETION_EVENT_LIST, completion),
+    };
+    let mut statement = prepared(conn, sql)?;
+    let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// The row of an outbox that a corrupt column belongs to.
+struct Number(i64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {}", self.0)
+    }
+}
+
+fn lease(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
+    const TABLE: &str = "ff_lease_event";
+    let mut columns = Columns::of(row);
+    let event_id = columns.next()?;
+    let of = Number(event_id);
+    let partition: i64 = columns.next()?;
+    let partition = u16::try_from(partition)
+        .map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
+    let uuid = columns.text()?;
+    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
+    let execution_id = ExecutionId::from_parts(partition, uuid);
+    let kind = columns.text()?;
+    let event = LeaseEvent {
+        kind: LeaseEventKind::from_wire(kind)
+            .ok_or_else(|| corrupt(TABLE, "event_type", &of, kind))?,
+        lease_id: columns.filled()?.and_then(|text| LeaseId::parse(text).ok()),
+        attempt_index: AttemptIndex(columns.next::<Option<u32>>()?.unwrap_or(0)),
+        epoch: LeaseEpoch(unsigned(
+            TABLE,
+            "lease_epoch",
+            &execution_id,
+            columns.next::<Option<i64>>()?.unwrap_or(0),
+        )?),
+        worker_instance_id: columns.filled()?.map(WorkerInstanceId::from),
+        cause: columns.next::<Option<String>>()?.unwrap_or_default(),
+        at: TimestampMs(columns.next()?),
+        namespace: Namespace::new(columns.filled()?.unwrap_or_default()),
+        instance_tag: columns.next()?,
+        execution_id,
+    };
+    Ok((event_id, Event::Lease(event)))
+}
+
+fn completion(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
+    const TABLE: &str = "ff_completion_event";
+    let mut columns = Columns::of(row);
+    let event_id = columns.next()?;
+    let of = Number(event_id);
+    let execution_id = next_id(TABLE, &mut columns)?;
+    let flow_id = match columns.bytes()? {
+        None => None,
+        Some(bytes) => Some(FlowId::from_uuid(
+            Uuid::from_slice(bytes).map_err(|error| corrupt(TABLE, "flow_id", &of, error))?,
+        )),
+    };
+    let outcome = columns.text()?;
+    let event = CompletionEvent {
+        execution_id,
+        flow_id,
+        outcome: TerminalOutcome::from_wire(outcome)
+            .filter(|outcome| *outcome != TerminalOutcome::None)
+            .ok_or_else(|| corrupt(TABLE, "outcome", &of, outcome))?,
+        run: columns.next()?,
+        at: TimestampMs(columns.next()?),
+        namespace: Namespace::new(columns.filled()?.unwrap_or_default()),
+        instance_tag: columns.next()?,
+    };
+    Ok((event_id, Event::Completion(event)))
+}
+
+pub(crate) fn bounds(conn: &Connection, topic: Topic) -> Result<EventBounds, EngineError> {
+    let sql = match topic {
+        Topic::Lease => statement::LEASE_EVENT_BOUNDS,
+        Topic::Completion => statement::COMPLETION_EVENT_BOUNDS,
+    };
+    let (oldest, greatest, given): (Option<i64>, Option<i64>, Option<i64>) = prepared(conn, sql)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .doing("find what an outbox holds")?;
+    let newest = given.max(greatest).unwrap_or(0);
+    Ok(EventBounds { oldest: oldest.unwrap_or(newest + 1), newest })
+}
+
+pub(crate) fn transitions(
+    conn: &Connection,
+    id: &ExecutionId,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<TransitionRow>, EngineError> {
+    const TABLE: &str = "ff_transition";
+    let what = "list transitions";
+    let state = |column, word: &str| {
+        PublicState::from_wire(word).ok_or_else(|| corrupt(TABLE, column, Of(id), word))
+    };
+    let above = match after {
+        Some(version) => signed("version", id, version)?,
+        None => -1,
+    };
+    let mut statement = prepared(conn, statement::TRANSITION_LIST)?;
+    let mut rows = statement
+        .query(params![id.partition(), id.uuid().into_bytes(), above, page(limit)])
+        .doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        let mut columns = Columns::of(row);
+        found.push(TransitionRow {
+            execution_id: id.clone(),
+            version: unsigned(TABLE, "version", id, columns.next()?)?,
+            at: TimestampMs(columns.next()?),
+            epoch: LeaseEpoch(unsigned(TABLE, "lease_epoch", id, columns.next()?)?),
+            from: columns.filled()?.map(|word| state("from_state", word)).transpose()?,
+            to: state("to_state", columns.text()?)?,
+            cause: columns.next()?,
+        });
+    }
+    Ok(found)
+}

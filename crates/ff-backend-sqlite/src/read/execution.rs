@@ -1,0 +1,149 @@
+//! Executions: what is due, what ended, and walks over them.
+
+use std::collections::HashSet;
+
+use ff_core::EngineError;
+use ff_core::machine::rows::{Attempt, Execution};
+use ff_core::state::PublicState;
+use ff_core::store::Scan;
+use ff_core::types::{AttemptIndex, ExecutionId, TimestampMs};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::{next_id, next_proposed, page};
+use crate::error::Doing as _;
+use crate::row::Columns;
+use crate::session::prepared;
+use crate::{load, statement};
+
+pub(crate) fn due(
+    conn: &Connection,
+    now: TimestampMs,
+    limit: usize,
+) -> Result<Vec<ExecutionId>, EngineError> {
+    let what = "list what is due";
+    let mut statement = prepared(conn, statement::EXECUTION_DUE)?;
+    let mut rows = statement.query(params![now.0]).doing(what)?;
+    let (mut found, mut known) = (Vec::new(), HashSet::new());
+    while found.len() < limit
+        && let Some(row) = rows.next().doing(what)?
+    {
+        let mut columns = Columns::of(row);
+        let _at: i64 = columns.next()?;
+        if let Some(id) = next_proposed(&mut columns)?
+            && known.insert((id.partition(), id.uuid()))
+        {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn next_due(conn: &Connection) -> Result<Option<TimestampMs>, EngineError> {
+    prepared(conn, statement::EXECUTION_NEXT_DUE)?
+        .query_row([], |row| row.get::<_, Option<i64>>(0))
+        .doing("find the next due instant")
+        .map(|at| at.map(TimestampMs))
+}
+
+pub(crate) fn ended(
+    conn: &Connection,
+    before: TimestampMs,
+    limit: usize,
+) -> Result<Vec<ExecutionId>, EngineError> {
+    let what = "list what ended";
+    let mut statement = prepared(conn, statement::EXECUTION_ENDED)?;
+    let mut rows = statement.query(params![before.0, page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        found.extend(next_proposed(&mut Columns::of(row))?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn attempts(conn: &Connection, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
+    let mut attempts = load::attempts(conn, id, AttemptIndex(0), AttemptIndex(u32::MAX))?;
+    // The current one may have its ids from the execution.
+    if attempts.iter().any(|attempt| attempt.attempt_id.is_none() || attempt.lease_id.is_none())
+        && let Some((_, Some(current))) = load::execution(conn, id)?
+        && let Some(found) = attempts.iter_mut().find(|attempt| attempt.index == current.index)
+    {
+        *found = current;
+    }
+    Ok(attempts)
+}
+
+/// Walks an index for ids and loads each execution by its key.
+pub(crate) fn scan(
+    conn: &Connection,
+    scan: &Scan,
+    limit: usize,
+) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+    let what = "walk executions";
+    // Exclusive ends. No UUID is as small as the empty blob.
+    let (mut low, mut high) = match scan.partition {
+        Some(partition) => ((i64::from(partition), Vec::new()), (i64::from(partition) + 1, Vec::new())),
+        None => ((i64::MIN, Vec::new()), (i64::MAX, Vec::new())),
+    };
+    if let Some(after) = &scan.after {
+        let place = (i64::from(after.partition()), after.uuid().as_bytes().to_vec());
+        if scan.descending {
+            high = high.min(place);
+        } else {
+            low = low.max(place);
+        }
+    }
+    let sql = match (scan.state, scan.descending) {
+        (None, false) => statement::EXECUTION_SCAN_ASCENDING,
+        (None, true) => statement::EXECUTION_SCAN_DESCENDING,
+        (Some(_), false) => statement::EXECUTION_SCAN_STATE_ASCENDING,
+        (Some(_), true) => statement::EXECUTION_SCAN_STATE_DESCENDING,
+    };
+    let mut statement = prepared(conn, sql)?;
+    let mut rows = match scan.state.map(PublicState::as_str) {
+        None => statement.query(params![low.0, low.1, high.0, high.1]),
+        Some(state) => statement.query(params![low.0, low.1, high.0, high.1, state]),
+    }
+    .doing(what)?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next().doing(what)?
+    {
+        let id = next_id("ff_exec_core", &mut Columns::of(row))?;
+        // The stored public state leads to the row; what counts is the one derived from the other columns.
+        if let Some((execution, current)) = load::execution(conn, &id)?
+            && scan.state.is_none_or(|state| state == execution.public_state())
+        {
+            found.push((execution, current));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn uuid_range(
+    conn: &Connection,
+    low: Uuid,
+    high: Uuid,
+    limit: usize,
+) -> Result<Vec<ExecutionId>, EngineError> {
+    let what = "find executions by a part of their ids";
+    let mut found = Vec::new();
+    let mut partitions = prepared(conn, statement::EXECUTION_PARTITIONS)?;
+    let mut partitions = partitions.query([]).doing(what)?;
+    while let Some(row) = partitions.next().doing(what)? {
+        let partition = Columns::of(row).next::<i64>()?;
+        // No id of the engine leads into such a partition.
+        let Ok(partition) = u16::try_from(partition) else { continue };
+        let mut statement = prepared(conn, statement::EXECUTION_IN_UUID_RANGE)?;
+        let mut rows = statement
+            .query(params![partition, low.as_bytes(), high.as_bytes(), page(limit)])
+            .doing(what)?;
+        while let Some(row) = rows.next().doing(what)? {
+            let uuid = Columns::of(row).bytes()?.and_then(|bytes| Uuid::from_slice(bytes).ok());
+            found.extend(uuid.map(|uuid| (uuid, partition)));
+        }
+    }
+    found.sort_unstable();
+    found.truncate(limit);
+    Ok(found.into_iter().map(|(uuid, partition)| ExecutionId::from_parts(partition, uuid)).collect())
+}

@@ -1,0 +1,143 @@
+//! Lanes: their states, and the lines of claimable executions on them.
+
+use ff_core::EngineError;
+use ff_core::machine::rows::{Candidate, Lane};
+use ff_core::state::LaneState;
+use ff_core::store::LaneCounts;
+use ff_core::types::{LaneId, TimestampMs};
+use rusqlite::{Connection, Row, Rows, params};
+
+use super::{next_proposed, page};
+use crate::error::{Doing as _, corrupt};
+use crate::row::Columns;
+use crate::session::prepared;
+use crate::statement;
+
+pub(crate) fn lane(conn: &Connection, lane: &LaneId) -> Result<Option<Lane>, EngineError> {
+    let mut statement = prepared(conn, statement::LANE_LOAD)?;
+    let mut rows = statement.query(params![lane.as_str()]).doing("load a lane")?;
+    rows.next().doing("load a lane")?.map(read_lane).transpose()
+}
+
+pub(crate) fn lanes(
+    conn: &Connection,
+    after: Option<&LaneId>,
+    limit: usize,
+) -> Result<Vec<Lane>, EngineError> {
+    let what = "list lanes";
+    let mut statement = prepared(conn, statement::LANE_LIST)?;
+    let after = after.map_or("", LaneId::as_str);
+    let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        found.push(read_lane(row)?);
+    }
+    Ok(found)
+}
+
+fn read_lane(row: &Row<'_>) -> Result<Lane, EngineError> {
+    let mut columns = Columns::of(row);
+    let id = LaneId::new(columns.text()?);
+    let word = columns.text()?;
+    let state = LaneState::from_wire(word).ok_or_else(|| {
+        corrupt("ff_lane_registry", "state", format_args!("lane {}", id.as_str()), word)
+    })?;
+    Ok(Lane { id, state, registered_at: TimestampMs(columns.next()?) })
+}
+
+pub(crate) fn gate_keys(
+    conn: &Connection,
+    lane: &LaneId,
+    limit: usize,
+) -> Result<Vec<String>, EngineError> {
+    let what = "list the gate keys of a lane";
+    let mut statement = prepared(conn, statement::GATE_KEY_LIST)?;
+    let mut rows = statement.query(params![lane.as_str(), page(limit)]).doing(what)?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        keys.extend(Columns::of(row).next::<Option<String>>()?);
+    }
+    Ok(keys)
+}
+
+pub(crate) fn has_gate_key(
+    conn: &Connection,
+    lane: &LaneId,
+    gate_key: &str,
+) -> Result<bool, EngineError> {
+    prepared(conn, statement::GATE_KEY_PROBE)?
+        .query_row(params![lane.as_str(), gate_key], |row| row.get(0))
+        .doing("look for a gate key on a lane")
+}
+
+/// First what is left of the priority of `after`, then what lies below it: two searches of one index, where a single
+/// condition with OR would be a walk over everything before `after`.
+pub(crate) fn candidates(
+    conn: &Connection,
+    lane: &LaneId,
+    gate_key: &str,
+    after: Option<&Candidate>,
+    limit: usize,
+) -> Result<Vec<Candidate>, EngineError> {
+    let what = "list what a claim may take";
+    let mut found = Vec::new();
+    if let Some(after) = after {
+        let id = &after.execution_id;
+        let mut statement = prepared(conn, statement::CANDIDATE_IN_PRIORITY)?;
+        let rows = statement
+            .query(params![
+                lane.as_str(),
+                gate_key,
+                after.priority,
+                after.created_at.0,
+                id.uuid().into_bytes(),
+                id.partition(),
+            ])
+            .doing(what)?;
+        take_candidates(rows, limit, &mut found)?;
+    }
+    if found.len() < limit {
+        let below = after.map_or(i64::MAX, |after| i64::from(after.priority));
+        let mut statement = prepared(conn, statement::CANDIDATE_BELOW_PRIORITY)?;
+        let rows = statement.query(params![lane.as_str(), gate_key, below]).doing(what)?;
+        take_candidates(rows, limit, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn take_candidates(
+    mut rows: Rows<'_>,
+    limit: usize,
+    found: &mut Vec<Candidate>,
+) -> Result<(), EngineError> {
+    while found.len() < limit
+        && let Some(row) = rows.next().doing("list what a claim may take")?
+    {
+        let mut columns = Columns::of(row);
+        let id = next_proposed(&mut columns)?;
+        let (priority, created_at) = (columns.next::<i64>()?, columns.next()?);
+        if let (Some(execution_id), Ok(priority)) = (id, i32::try_from(priority)) {
+            found.push(Candidate { execution_id, priority, created_at: TimestampMs(created_at) });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn counts(conn: &Connection, lane: &LaneId) -> Result<LaneCounts, EngineError> {
+    let what = "count the executions of a lane";
+    let (waiting, oldest): (i64, Option<i64>) = prepared(conn, statement::LANE_COUNT_CLAIMABLE)?
+        .query_row(params![lane.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .doing(what)?;
+    let count = |sql| {
+        prepared(conn, sql)?
+            .query_row(params![lane.as_str()], |row| row.get::<_, i64>(0))
+            .doing(what)
+            .map(i64::unsigned_abs)
+    };
+    Ok(LaneCounts {
+        waiting: waiting.unsigned_abs(),
+        delayed: count(statement::LANE_COUNT_DELAYED)?,
+        active: count(statement::LANE_COUNT_LEASED)?,
+        oldest_waiting_at: oldest.map(TimestampMs),
+    })
+}

@@ -1,0 +1,160 @@
+//! Every statement the engine runs, by its name.
+//!
+//! The text of `EXECUTION_LOAD` is `sql/execution/load.sql`, whose first line says `-- execution_load`. Tests prepare and
+//! explain all of them.
+
+macro_rules! statements {
+    ($($name:ident = $path:literal,)+) => {
+        $(pub(crate) const $name: &str = include_str!(concat!("../sql/", $path, ".sql"));)+
+
+        /// Path and text of each.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$(($path, $name)),+];
+    };
+}
+
+statements! {
+    ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
+    ATTEMPT_FORGET = "attempt/forget",
+    ATTEMPT_LOAD = "attempt/load",
+    ATTEMPT_PUT = "attempt/put",
+    CANDIDATE_BELOW_PRIORITY = "candidate/below_priority",
+    CANDIDATE_IN_PRIORITY = "candidate/in_priority",
+    CAPABILITY_ADD = "capability/add",
+    CAPABILITY_FORGET = "capability/forget",
+    CLOCK_RAISE_FLOOR = "clock/raise_floor",
+    CLOCK_READ_FLOOR = "clock/read_floor",
+    CLOCK_RECORD_STEP = "clock/record_step",
+    COMPLETION_EVENT_ADD = "completion_event/add",
+    COMPLETION_EVENT_BOUNDS = "completion_event/bounds",
+    COMPLETION_EVENT_LIST = "completion_event/list",
+    COMPLETION_EVENT_NEW = "completion_event/new",
+    COMPLETION_EVENT_TRIM = "completion_event/trim",
+    CREATE_DEDUP_LOAD = "create_dedup/load",
+    CREATE_DEDUP_PUT = "create_dedup/put",
+    CREATE_DEDUP_TRIM = "create_dedup/trim",
+    EXECUTION_CREATE = "execution/create",
+    EXECUTION_DUE = "execution/due",
+    EXECUTION_ENDED = "execution/ended",
+    EXECUTION_FORGET = "execution/forget",
+    EXECUTION_IN_UUID_RANGE = "execution/in_uuid_range",
+    EXECUTION_JOIN_FLOW = "execution/join_flow",
+    EXECUTION_LOAD = "execution/load",
+    EXECUTION_NEXT_DUE = "execution/next_due",
+    EXECUTION_PARTITIONS = "execution/partitions",
+    EXECUTION_PAYLOAD = "execution/payload",
+    EXECUTION_PUT = "execution/put",
+    EXECUTION_PUT_RESULT = "execution/put_result",
+    EXECUTION_RESULT = "execution/result",
+    EXECUTION_SCAN_ASCENDING = "execution/scan_ascending",
+    EXECUTION_SCAN_DESCENDING = "execution/scan_descending",
+    EXECUTION_SCAN_STATE_ASCENDING = "execution/scan_state_ascending",
+    EXECUTION_SCAN_STATE_DESCENDING = "execution/scan_state_descending",
+    GATE_KEY_LIST = "gate_key/list",
+    GATE_KEY_PROBE = "gate_key/probe",
+    GRANT_DROP = "grant/drop",
+    GRANT_FORGET = "grant/forget",
+    GRANT_LOAD = "grant/load",
+    GRANT_PUT = "grant/put",
+    GRANT_TRIM = "grant/trim",
+    LANE_COUNT_CLAIMABLE = "lane/count_claimable",
+    LANE_COUNT_DELAYED = "lane/count_delayed",
+    LANE_COUNT_LEASED = "lane/count_leased",
+    LANE_LIST = "lane/list",
+    LANE_LOAD = "lane/load",
+    LANE_PUT = "lane/put",
+    LANE_REGISTER = "lane/register",
+    LEASE_EVENT_ADD = "lease_event/add",
+    LEASE_EVENT_BOUNDS = "lease_event/bounds",
+    LEASE_EVENT_LIST = "lease_event/list",
+    LEASE_EVENT_TRIM = "lease_event/trim",
+    LEASE_EXPIRED = "lease/expired",
+    OPERATOR_EVENT_ADD = "operator_event/add",
+    OPERATOR_EVENT_TRIM = "operator_event/trim",
+    PAYLOAD_FORGET = "payload/forget",
+    PAYLOAD_PUT = "payload/put",
+    STREAM_FRAME_FORGET = "stream_frame/forget",
+    STREAM_META_FORGET = "stream_meta/forget",
+    STREAM_SUMMARY_FORGET = "stream_summary/forget",
+    SUSPENSION_FORGET = "suspension/forget",
+    TRANSITION_ADD = "transition/add",
+    TRANSITION_FORGET = "transition/forget",
+    TRANSITION_LIST = "transition/list",
+    WAITPOINT_FORGET = "waitpoint/forget",
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::testing::database;
+
+    /// Steps of plans that walk or sort, and why each is right. An empty path stands for any statement.
+    const WALKS: &[(&str, &str, &str)] = &[
+        ("", "SCAN CONSTANT ROW", "one row, not stored"),
+        ("", "SCAN hop", "one row a partition, each from a search"),
+        ("", "SCAN sqlite_sequence", "one row an outbox"),
+        ("", "SCAN ff_engine_clock", "one row"),
+        ("completion_event/trim", "SCAN ff_completion_event", "in id order, up to a limit"),
+        ("lease_event/trim", "SCAN ff_lease_event", "in id order, up to a limit"),
+        ("operator_event/trim", "SCAN ff_operator_event", "in id order, up to a limit"),
+        ("execution/next_due", "SCAN (subquery-1)", "one row, the head of an index"),
+        ("execution/next_due", "SCAN (subquery-3)", "one row, the head of an index"),
+        ("gate_key/list", "SCAN line", "one row a gate key, each from a search"),
+        ("grant/load", "USE TEMP B-TREE FOR ORDER BY", "the few grants of one execution"),
+    ];
+
+    #[test]
+    fn every_file_is_a_statement_and_says_its_name_first() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+        let mut files = BTreeSet::new();
+        for topic in std::fs::read_dir(root).unwrap() {
+            let topic = topic.unwrap();
+            for file in std::fs::read_dir(topic.path()).unwrap() {
+                let (topic, file) = (topic.file_name(), file.unwrap().file_name());
+                let file = file.to_str().unwrap().strip_suffix(".sql").unwrap().to_owned();
+                files.insert(format!("{}/{file}", topic.to_str().unwrap()));
+            }
+        }
+        assert_eq!(files, ALL.iter().map(|(path, _)| (*path).to_owned()).collect());
+        for (path, text) in ALL {
+            let first = text.lines().next().unwrap();
+            assert_eq!(first, format!("-- {}", path.replace('/', "_")));
+            assert!(text.lines().nth(1).unwrap().starts_with("-- "), "{path} says what it does");
+        }
+    }
+
+    #[test]
+    fn every_statement_prepares_on_the_migrated_schema() {
+        let conn = database();
+        for (path, text) in ALL {
+            if let Err(error) = conn.prepare(text) {
+                panic!("{path}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_statement_walks_a_table_that_grows_without_a_reason() {
+        let conn = database();
+        let mut walks = Vec::new();
+        for (path, text) in ALL {
+            let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+            let mut steps = explain.raw_query();
+            while let Some(step) = steps.next().unwrap() {
+                let step: String = step.get("detail").unwrap();
+                // A sort of the last terms stays within rows that tie in the terms before.
+                let sorts = step.contains("TEMP B-TREE") && !step.contains("LAST");
+                let is_known = WALKS.iter().any(|(at, known, _)| {
+                    step == *known && (at.is_empty() || at == path)
+                });
+                if (step.starts_with("SCAN") || sorts) && !is_known {
+                    walks.push((*path, step));
+                }
+            }
+        }
+        assert_eq!(walks, []);
+    }
+}

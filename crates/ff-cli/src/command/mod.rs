@@ -1,0 +1,10 @@
+//! The commands, by noun.
+
+pub(crate) mod backup;
+pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod exec;
+pub(crate) mod lane;
+pub(crate) mod submit;
+pub(crate) mod verify;
+pub(crate) mod work;

@@ -1,0 +1,819 @@
+//! `ff work`: run a command on every execution of some lanes.
+//!
+//! ```text
+//! claim ─▶ attend ─▶ COMMAND under a helper ─▶ complete, fail, or nothing
+//!            ├─ keeper: renews the lease every TTL/3
+//!            └─ watcher (one for all): learns within 250 ms that a lease is gone
+//! ```
+//!
+//! A lost lease, whoever noticed it, ends COMMAND and reports nothing: the execution is someone else's
+//! or over. The first SIGTERM or Ctrl-C stops claiming; the second ends the commands and gives their
+//! leases back, so that the same attempt is taken up elsewhere at once; the third does not wait.
+//! A claim is never dropped half-way: what it brings after a stop is given back.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use ff_core::EngineError;
+use ff_core::backend::{
+    CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Handle,
+};
+use ff_core::contracts::{CHECK_LEASES_MAX, CLAIM_BATCH_MAX, ClaimedWork, LeaseStanding};
+use ff_core::engine_backend::EngineBackend;
+use ff_core::engine_error::ValidationKind;
+use ff_core::types::{LaneId, WorkerId, WorkerInstanceId};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::duration::{self, parse_positive};
+use crate::error::{Error, Exit, Result, is_retryable};
+use crate::filter::parse_lane;
+use crate::id;
+use crate::output::{Format, Output, escape};
+use crate::process::{Event, Left, Running, Spawner, Task, describe};
+use crate::store::{Location, Purpose, Store, absolute};
+use crate::time;
+
+/// How often the watcher asks for all leases: a cancel is learnt well within a second.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// How long one claim waits. It bounds how long a stop waits for the claim to come back.
+const CLAIM_WAIT: Duration = Duration::from_millis(500);
+
+/// Between two tries of a call that the store was too busy for.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// The shortest lease: below it a busy disk alone loses leases.
+const LEASE_TTL_MIN: Duration = Duration::from_millis(200);
+
+/// Exit codes of sysexits.h that no other attempt would change.
+const PERMANENT: [(i32, &str); 11] = [
+    (64, "EX_USAGE"),
+    (65, "EX_DATAERR"),
+    (66, "EX_NOINPUT"),
+    (67, "EX_NOUSER"),
+    (68, "EX_NOHOST"),
+    (70, "EX_SOFTWARE"),
+    (72, "EX_OSFILE"),
+    (73, "EX_CANTCREAT"),
+    (76, "EX_PROTOCOL"),
+    (77, "EX_NOPERM"),
+    (78, "EX_CONFIG"),
+];
+
+/// Runs a command on every execution of some lanes.
+#[derive(Debug, Args)]
+#[command(after_help = WORK_HELP)]
+pub(crate) struct WorkArgs {
+    /// The lanes to serve, in this order.
+    #[arg(
+        long,
+        value_name = "LANE",
+        value_delimiter = ',',
+        default_value = "default",
+        value_parser = parse_lane
+    )]
+    lane: Vec<LaneId>,
+    /// How many commands run at a time [default: the number of CPUs].
+    #[arg(long, short = 'c', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrency: Option<u32>,
+    /// What this worker offers; may be repeated.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    capability: Vec<String>,
+    /// How long a dead worker's work waits for another one.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_ttl)]
+    lease_ttl: Duration,
+    /// Between SIGTERM and SIGKILL for a command that must end.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    grace: Duration,
+    /// Stop after this many executions.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// Stop when nothing is claimable.
+    #[arg(long)]
+    until_empty: bool,
+    /// The worker's name, as `ff exec get` shows it.
+    #[arg(long, default_value = "ff-work")]
+    name: String,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+const WORK_HELP: &str = "\
+COMMAND reads the payload from stdin and writes the result to stdout. Its environment has
+  FF_EXECUTION_ID  FF_KIND  FF_LANE
+  FF_ATTEMPT       counts from 1
+  FF_LEASE_EPOCH   the fencing number: hand it to what COMMAND changes, refuse a smaller one there
+  FF_STORE         the store, as an absolute path
+  FF_HANDLE        opaque
+
+Its exit code says what becomes of the attempt:
+  0                                        completed, with stdout as the result
+  64 EX_USAGE     65 EX_DATAERR            failed for good
+  66 EX_NOINPUT   67 EX_NOUSER
+  68 EX_NOHOST    70 EX_SOFTWARE
+  72 EX_OSFILE    73 EX_CANTCREAT
+  76 EX_PROTOCOL  77 EX_NOPERM
+  78 EX_CONFIG
+  all others, 69 EX_UNAVAILABLE,           failed, retried as the execution's policy says
+  71 EX_OSERR, 74 EX_IOERR, 75 EX_TEMPFAIL
+  and signals among them
+The end of stderr is stored as the reason of a failure.
+
+Ctrl-C or SIGTERM once: take no more work, finish what runs. Twice: end the commands and give their
+work back; exit code 130. COMMAND and what it starts die with the worker, even by kill -9.";
+
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration::parse(text)?;
+    if ttl < LEASE_TTL_MIN {
+        return Err(format!("give at least {}", duration::exact(time::millis(LEASE_TTL_MIN))));
+    }
+    if ttl > Duration::from_secs(24 * 60 * 60) {
+        return Err("give at most 24h".to_owned());
+    }
+    Ok(ttl)
+}
+
+/// How far the worker has been asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Work.
+    Run,
+    /// Finish what runs.
+    Drain,
+    /// End what runs and give it back.
+    Stop,
+    /// The same without grace.
+    Kill,
+}
+
+/// How one attempt ended for this worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Completed,
+    Retried,
+    Failed,
+    /// The lease was gone; nothing was reported.
+    Lost,
+    /// The lease was given back.
+    Released,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    completed: u64,
+    retried: u64,
+    failed: u64,
+    lost: u64,
+    released: u64,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Completed => &mut self.completed,
+            Outcome::Retried => &mut self.retried,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Lost => &mut self.lost,
+            Outcome::Released => &mut self.released,
+        };
+        *counter += 1;
+    }
+}
+
+/// One attempt in hand.
+struct Slot {
+    handle: Handle,
+    /// Set once, with the reason, when the lease is known to be gone.
+    lost: watch::Sender<Option<String>>,
+    /// When the lease ends unless it is renewed, by the local clock.
+    lease_end: Mutex<Instant>,
+}
+
+impl Slot {
+    fn lease_end(&self) -> Instant {
+        *lock(&self.lease_end)
+    }
+
+    fn lose(&self, why: String) {
+        self.lost.send_if_modified(|lost| {
+            let first = lost.is_none();
+            if first {
+                *lost = Some(why);
+            }
+            first
+        });
+    }
+}
+
+struct Worker {
+    engine: Arc<dyn EngineBackend>,
+    spawner: Spawner,
+    slots: Mutex<HashMap<u64, Arc<Slot>>>,
+    stage: watch::Receiver<Stage>,
+    lanes: Vec<LaneId>,
+    capabilities: CapabilitySet,
+    name: WorkerId,
+    instance: WorkerInstanceId,
+    lease_ttl: Duration,
+    grace: Duration,
+    wait_for_work: bool,
+    argv: Vec<OsString>,
+    store: String,
+    result_max: usize,
+    quiet: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> Result<ExitCode> {
+    find_program(&args.command)?;
+    let directory =
+        std::env::current_dir().map_err(|error| Error::io("find the current directory", &error))?;
+    let (stage_sender, stage) = watch::channel(Stage::Run);
+    listen_for_signals(stage_sender, output.quiet, args.grace)?;
+    let store = Store::open(location, Purpose::Serve).await?;
+    let worker = Arc::new(Worker {
+        engine: store.engine(),
+        spawner: Spawner::start().map_err(|error| Error::io("start the spawner", &error))?,
+        slots: Mutex::default(),
+        stage: stage.clone(),
+        lanes: args.lane,
+        capabilities: CapabilitySet::new(args.capability),
+        name: WorkerId::new(args.name),
+        instance: instance_id(),
+        lease_ttl: args.lease_ttl,
+        grace: args.grace,
+        wait_for_work: !args.until_empty,
+        argv: args.command,
+        store: absolute(&location.url, &directory),
+        result_max: location.limits.result_bytes,
+        quiet: output.quiet,
+    });
+    worker.say(|| {
+        let lanes: Vec<_> = worker.lanes.iter().map(LaneId::as_str).collect();
+        format!("worker {} serves {}", worker.instance, lanes.join(", "))
+    });
+    let watcher = tokio::spawn(watch_leases(Arc::clone(&worker)));
+    let concurrency = args.concurrency.unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+    });
+    let outcome = serve(&worker, concurrency, args.max, args.until_empty).await;
+    watcher.abort();
+    // The watcher holds the engine until it has noticed.
+    let _ = watcher.await;
+    let stopped_at = *stage.borrow();
+    drop(worker);
+    store.close().await;
+    let tally = outcome?;
+    tell(output, &tally)?;
+    Ok(if stopped_at >= Stage::Stop {
+        ExitCode::from(Exit::Interrupted.code())
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn tell(output: Output, tally: &Tally) -> Result<()> {
+    match output.format {
+        Format::Json => output.json(&json!({
+            "completed": tally.completed,
+            "retried": tally.retried,
+            "failed": tally.failed,
+            "lost": tally.lost,
+            "released": tally.released,
+        })),
+        Format::Table if !output.quiet => {
+            eprintln!(
+                "{} completed, {} to retry, {} failed, {} lost, {} given back",
+                tally.completed, tally.retried, tally.failed, tally.lost, tally.released
+            );
+            Ok(())
+        }
+        Format::Table | Format::Id => Ok(()),
+    }
+}
+
+/// A worker whose command is not there would fail everything it claims.
+fn find_program(argv: &[OsString]) -> Result<()> {
+    let program = argv.first().cloned().unwrap_or_default();
+    let runs = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    let shown = program.to_string_lossy().into_owned();
+    let found = if shown.contains('/') {
+        runs(Path::new(&program))
+    } else {
+        std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|dir| runs(&dir.join(&program))))
+    };
+    if found {
+        return Ok(());
+    }
+    Err(Error::new(Exit::NotFound, "command_not_found", format!("cannot run `{shown}`"))
+        .why("there is no such program, or it is not executable")
+        .fix("check its name and PATH; a script needs `chmod +x` or `-- sh SCRIPT`"))
+}
+
+/// Names this process among all workers: host, process and a part that no other start repeats.
+fn instance_id() -> WorkerInstanceId {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let start = uuid::Uuid::now_v7().simple().to_string();
+    let start = start.get(start.len() - 6..).unwrap_or_default();
+    WorkerInstanceId::new(format!("{host}:{}:{start}", std::process::id()))
+}
+
+fn listen_for_signals(stage: watch::Sender<Stage>, quiet: bool, grace: Duration) -> Result<()> {
+    let listen = |kind| signal(kind).map_err(|error| Error::io("listen for signals", &error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            let (next, message) = match *stage.borrow() {
+                Stage::Run => (
+                    Stage::Drain,
+                    "stopping: finishing what runs; once more ends it and gives it back".to_owned(),
+                ),
+                Stage::Drain => (
+                    Stage::Stop,
+                    format!(
+                        "ending what runs and giving it back; commands have {}",
+                        duration::exact(time::millis(grace))
+                    ),
+                ),
+                Stage::Stop | Stage::Kill => (Stage::Kill, "killing what runs".to_owned()),
+            };
+            if !quiet {
+                eprintln!("{message}");
+            }
+            stage.send_replace(next);
+        }
+    });
+    Ok(())
+}
+
+/// Claims and attends until there is a reason to stop and nothing runs any more.
+async fn serve(
+    worker: &Arc<Worker>,
+    concurrency: u32,
+    max: Option<u64>,
+    until_empty: bool,
+) -> Result<Tally> {
+    let mut stage = worker.stage.clone();
+    let mut running: JoinSet<Outcome> = JoinSet::new();
+    let mut claiming: Option<JoinHandle<Result<Vec<ClaimedWork>, EngineError>>> = None;
+    let mut tally = Tally::default();
+    let mut left = max.unwrap_or(u64::MAX);
+    let mut empty = false;
+    let mut fatal = None;
+    loop {
+        let busy = u32::try_from(running.len()).unwrap_or(u32::MAX);
+        let free = concurrency.saturating_sub(busy).min(u32::try_from(left).unwrap_or(u32::MAX));
+        let wants_work = *stage.borrow() == Stage::Run && free > 0 && !empty && fatal.is_none();
+        if wants_work && claiming.is_none() {
+            let worker = Arc::clone(worker);
+            claiming = Some(tokio::spawn(async move { worker.claim(free).await }));
+        }
+        if claiming.is_none() && running.is_empty() {
+            break;
+        }
+        tokio::select! {
+            claimed = answer_of(&mut claiming), if claiming.is_some() => {
+                claiming = None;
+                match claimed {
+                    Ok(works) => {
+                        empty = until_empty && works.is_empty();
+                        for work in works {
+                            let worker = Arc::clone(worker);
+                            if *stage.borrow() == Stage::Run {
+                                left = left.saturating_sub(1);
+                                running.spawn(async move { worker.attend(work).await });
+                            } else {
+                                running.spawn(async move { worker.release(&work.handle).await });
+                            }
+                        }
+                    }
+                    Err(error) => fatal = Some(Error::engine("claim work", &error)),
+                }
+            }
+            Some(ended) = running.join_next() => {
+                empty = false;
+                match ended {
+                    Ok(outcome) => tally.count(outcome),
+                    // Its lease lapses and another worker takes it.
+                    Err(error) => tracing::error!(%error, "an attempt was dropped"),
+                }
+            }
+            _ = stage.changed() => {}
+        }
+    }
+    match fatal {
+        None => Ok(tally),
+        Some(error) => Err(error),
+    }
+}
+
+async fn answer_of(
+    claiming: &mut Option<JoinHandle<Result<Vec<ClaimedWork>, EngineError>>>,
+) -> Result<Vec<ClaimedWork>, EngineError> {
+    match claiming {
+        None => std::future::pending().await,
+        Some(claim) => claim.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a claim was dropped");
+            Ok(Vec::new())
+        }),
+    }
+}
+
+/// Asks at intervals whether the leases in hand are still held.
+async fn watch_leases(worker: Arc<Worker>) {
+    let mut ticks = tokio::time::interval(WATCH);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let slots: Vec<_> = lock(&worker.slots).values().cloned().collect();
+        for slots in slots.chunks(CHECK_LEASES_MAX) {
+            let handles: Vec<_> = slots.iter().map(|slot| slot.handle.clone()).collect();
+            match worker.engine.check_leases(&handles).await {
+                Ok(standings) => {
+                    for (slot, standing) in slots.iter().zip(standings) {
+                        if let LeaseStanding::Lost { reason, .. } = standing {
+                            slot.lose(reason);
+                        }
+                    }
+                }
+                // The keeper notices a store that stays away.
+                Err(error) => tracing::debug!(%error, "cannot check the leases"),
+            }
+        }
+    }
+}
+
+/// Renews a lease until it is gone or the task is aborted.
+async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
+    let mut pause = worker.lease_ttl / 3;
+    loop {
+        tokio::time::sleep(pause).await;
+        let asked = time::instant();
+        match worker.engine.renew(&slot.handle).await {
+            Ok(_) => {
+                *lock(&slot.lease_end) = asked + worker.lease_ttl;
+                pause = worker.lease_ttl / 3;
+            }
+            Err(error) if !is_retryable(&error) => return slot.lose(error.to_string()),
+            Err(error) if time::instant() >= slot.lease_end() => {
+                return slot.lose(format!("the lease ran out while renewing failed: {error}"));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot renew a lease yet");
+                pause = (worker.lease_ttl / 20).min(RETRY_LAST);
+            }
+        }
+    }
+}
+
+/// What the worker tells the engine about an attempt.
+enum Verdict {
+    Complete(Vec<u8>),
+    Fail(String, FailureClass),
+}
+
+impl Worker {
+    fn say(&self, line: impl FnOnce() -> String) {
+        if !self.quiet {
+            eprintln!("{} {}", time::clock(), escape(&line()));
+        }
+    }
+
+    fn policy(&self) -> ClaimPolicy {
+        let ttl_ms = u32::try_from(time::millis(self.lease_ttl)).unwrap_or(u32::MAX);
+        let wait = self.wait_for_work.then_some(CLAIM_WAIT);
+        ClaimPolicy::new(self.name.clone(), self.instance.clone(), ttl_ms, wait)
+    }
+
+    /// Claims up to `max`; a busy store is asked again until the worker is to stop.
+    async fn claim(&self, max: u32) -> Result<Vec<ClaimedWork>, EngineError> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let answer = self
+                .engine
+                .claim_batch(&self.lanes, &self.capabilities, self.policy(), max.min(CLAIM_BATCH_MAX))
+                .await;
+            match answer {
+                Err(error) if is_retryable(&error) => {
+                    tracing::warn!(%error, "cannot claim yet");
+                    if *self.stage.borrow() != Stage::Run {
+                        return Ok(Vec::new());
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LAST);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Runs COMMAND on one claimed execution and reports how it ended.
+    async fn attend(self: Arc<Self>, work: ClaimedWork) -> Outcome {
+        let (lost, lost_seen) = watch::channel(None);
+        let slot = Arc::new(Slot {
+            handle: work.handle.clone(),
+            lost,
+            lease_end: Mutex::new(time::instant() + self.lease_ttl),
+        });
+        let key = self.enter(&slot);
+        let keeper = tokio::spawn(keep(Arc::clone(&self), Arc::clone(&slot)));
+        let name = format!(
+            "{} {} attempt {} epoch {}",
+            id::show(&work.execution_id),
+            work.execution_kind,
+            u64::from(work.attempt_index.0) + 1,
+            work.lease_epoch
+        );
+        let began = time::instant();
+        let outcome = self.run_command(work, &slot, lost_seen).await;
+        keeper.abort();
+        lock(&self.slots).remove(&key);
+        let took = duration::elapsed(time::millis(time::instant() - began));
+        let (outcome, note) = outcome;
+        self.say(|| format!("{name} {note} ({took})"));
+        outcome
+    }
+
+    fn enter(&self, slot: &Arc<Slot>) -> u64 {
+        let mut slots = lock(&self.slots);
+        let key = (0..).find(|key| !slots.contains_key(key)).unwrap_or_default();
+        slots.insert(key, Arc::clone(slot));
+        key
+    }
+
+    fn task(&self, work: ClaimedWork) -> Task {
+        let env: [(&'static str, OsString); 7] = [
+            ("FF_EXECUTION_ID", id::show(&work.execution_id).into()),
+            ("FF_KIND", work.execution_kind.into()),
+            ("FF_LANE", work.lane_id.as_str().into()),
+            ("FF_ATTEMPT", (u64::from(work.attempt_index.0) + 1).to_string().into()),
+            ("FF_LEASE_EPOCH", work.lease_epoch.to_string().into()),
+            ("FF_STORE", self.store.clone().into()),
+            ("FF_HANDLE", hex::encode(work.handle.opaque.as_bytes()).into()),
+        ];
+        Task {
+            argv: self.argv.clone(),
+            env: env.into(),
+            stdin: work.input_payload,
+            stdout_max: self.result_max,
+            show_stderr: !self.quiet,
+        }
+    }
+
+    async fn run_command(
+        self: &Arc<Self>,
+        work: ClaimedWork,
+        slot: &Slot,
+        mut lost: watch::Receiver<Option<String>>,
+    ) -> (Outcome, String) {
+        let task = self.task(work);
+        let mut command = match self.spawner.spawn(task).await {
+            Ok(command) => command,
+            Err(error) => {
+                let reason = format!("cannot start the command: {error}");
+                return self.report(slot, Verdict::Fail(reason, FailureClass::Transient)).await;
+            }
+        };
+        let mut stage = self.stage.clone();
+        let event = tokio::select! {
+            event = command.event() => event,
+            _ = lost.wait_for(Option::is_some) => {
+                let why = lost.borrow().clone().unwrap_or_default();
+                self.end(&mut command).await;
+                command.finish().await;
+                return (Outcome::Lost, format!("stopped, the lease is gone: {why}"));
+            }
+            _ = stage.wait_for(|stage| *stage >= Stage::Stop) => {
+                self.end(&mut command).await;
+                command.finish().await;
+                let outcome = self.release(&slot.handle).await;
+                let note = match outcome {
+                    Outcome::Released => "stopped and given back",
+                    _ => "stopped; its lease was gone already",
+                };
+                return (outcome, note.to_owned());
+            }
+        };
+        let verdict = match event {
+            Ok(Event::Ended(status)) => verdict(status, command.finish().await, self.result_max),
+            Ok(Event::TooLarge) => {
+                self.end(&mut command).await;
+                command.finish().await;
+                too_large(self.result_max)
+            }
+            Err(error) => {
+                command.kill().await;
+                command.finish().await;
+                let reason = format!("cannot wait for the command: {error}");
+                Verdict::Fail(reason, FailureClass::Transient)
+            }
+        };
+        self.report(slot, verdict).await
+    }
+
+    /// SIGTERM, the grace, SIGKILL; a third signal to the worker ends the grace.
+    async fn end(&self, command: &mut Running) {
+        let mut stage = self.stage.clone();
+        let hurried = tokio::select! {
+            () = command.terminate(self.grace) => false,
+            _ = stage.wait_for(|stage| *stage == Stage::Kill) => true,
+        };
+        if hurried {
+            command.kill().await;
+        }
+    }
+
+    async fn release(&self, handle: &Handle) -> Outcome {
+        let give_up = time::instant() + self.lease_ttl;
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.engine.release_lease(handle).await {
+                Ok(()) => return Outcome::Released,
+                Err(error) if is_retryable(&error) && time::instant() < give_up => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LAST);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a lease could not be given back");
+                    return Outcome::Lost;
+                }
+            }
+        }
+    }
+
+    /// Tells the engine, again and again while the store is busy, until the lease ends.
+    async fn report(&self, slot: &Slot, mut verdict: Verdict) -> (Outcome, String) {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let answer = match &verdict {
+                Verdict::Complete(result) => self
+                    .engine
+                    .complete(&slot.handle, Some(result.clone()))
+                    .await
+                    .map(|()| {
+                        let size = duration::size(u64::try_from(result.len()).unwrap_or(u64::MAX));
+                        (Outcome::Completed, format!("completed, {size}"))
+                    }),
+                Verdict::Fail(reason, class) => self
+                    .engine
+                    .fail(&slot.handle, FailureReason::new(reason.clone()), *class)
+                    .await
+                    .map(|outcome| failed(reason, &outcome)),
+            };
+            let error = match answer {
+                Ok(answer) => return answer,
+                Err(error) => error,
+            };
+            if is_retryable(&error) && time::instant() < slot.lease_end() {
+                tracing::warn!(%error, "cannot report an attempt yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_LAST);
+                continue;
+            }
+            match (&verdict, error) {
+                (
+                    Verdict::Complete(_),
+                    EngineError::Validation { kind: ValidationKind::PayloadTooLarge, detail },
+                ) => verdict = Verdict::Fail(detail, FailureClass::Permanent),
+                (_, error) => return (Outcome::Lost, format!("ended, but not recorded: {error}")),
+            }
+        }
+    }
+}
+
+fn failed(reason: &str, outcome: &FailOutcome) -> (Outcome, String) {
+    let first = reason.lines().next().unwrap_or_default();
+    match outcome {
+        FailOutcome::RetryScheduled { delay_until } => {
+            let wait = time::relative(delay_until.0, time::epoch_ms());
+            (Outcome::Retried, format!("failed, next attempt {wait}: {first}"))
+        }
+        FailOutcome::TerminalFailed => (Outcome::Failed, format!("failed for good: {first}")),
+    }
+}
+
+fn too_large(limit: usize) -> Verdict {
+    Verdict::Fail(
+        format!(
+            "the result is too large: the command wrote more than {limit} bytes to stdout, and the \
+             limit is {limit} bytes; store the data elsewhere and write a reference, or raise \
+             --result-limit"
+        ),
+        FailureClass::Permanent,
+    )
+}
+
+/// What an ended command means for its attempt.
+fn verdict(status: ExitStatus, left: Left, limit: usize) -> Verdict {
+    if left.too_large {
+        return too_large(limit);
+    }
+    if status.success() {
+        return Verdict::Complete(left.stdout);
+    }
+    let permanent = status.code().and_then(|code| PERMANENT.iter().find(|(known, _)| *known == code));
+    let class = match permanent {
+        Some(_) => FailureClass::Permanent,
+        None => FailureClass::Transient,
+    };
+    let mut reason = describe(status);
+    if let Some((_, name)) = permanent {
+        reason = format!("{reason} ({name})");
+    }
+    if !left.stderr_tail.is_empty() {
+        reason = format!("{reason}: {}", left.stderr_tail);
+    }
+    Verdict::Fail(reason, class)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn after(raw: i32, stderr: &str) -> Verdict {
+        let left = Left {
+            stdout: b"out".to_vec(),
+            too_large: false,
+            stderr_tail: stderr.to_owned(),
+        };
+        verdict(ExitStatus::from_raw(raw), left, 10)
+    }
+
+    #[test]
+    fn an_exit_code_decides_between_the_three_ends() {
+        assert!(matches!(after(0, "noise"), Verdict::Complete(out) if out == b"out"));
+        for code in 1..=255 {
+            let Verdict::Fail(reason, class) = after(code << 8, "") else {
+                panic!("exit code {code} completed")
+            };
+            let expected = match code {
+                64..=68 | 70 | 72 | 73 | 76..=78 => FailureClass::Permanent,
+                _ => FailureClass::Transient,
+            };
+            assert_eq!(class, expected, "{code}");
+            assert!(reason.contains(&code.to_string()));
+        }
+        assert!(matches!(after(9, ""), Verdict::Fail(_, FailureClass::Transient)));
+    }
+
+    #[test]
+    fn the_reason_is_the_exit_and_the_end_of_stderr() {
+        let Verdict::Fail(reason, _) = after(65 << 8, "no such column") else { panic!() };
+        assert_eq!(reason, "exit code 65 (EX_DATAERR): no such column");
+    }
+
+    #[test]
+    fn a_result_that_is_too_large_fails_for_good_whatever_the_exit_code() {
+        let left = Left { stdout: Vec::new(), too_large: true, stderr_tail: String::new() };
+        let Verdict::Fail(reason, class) = verdict(ExitStatus::from_raw(0), left, 10) else {
+            panic!()
+        };
+        assert_eq!(class, FailureClass::Permanent);
+        assert!(reason.contains("more than 10 bytes"));
+    }
+
+    #[test]
+    fn a_program_is_looked_for_before_anything_is_claimed() {
+        assert!(find_program(&["sh".into(), "-c".into()]).is_ok());
+        assert_eq!(find_program(&["no-such-program-here".into()]).unwrap_err().exit, Exit::NotFound);
+        assert!(find_program(&["/etc/passwd".into()]).is_err());
+        assert!(find_program(&[]).is_err());
+    }
+
+    #[test]
+    fn a_lease_has_a_sensible_length() {
+        assert!(parse_ttl("2s").is_ok() && parse_ttl("24h").is_ok());
+        assert!(parse_ttl("10ms").is_err() && parse_ttl("25h").is_err() && parse_ttl("30").is_err());
+    }
+
+    #[test]
+    fn instances_differ_between_starts() {
+        assert!(instance_id().as_str().contains(&format!(":{}:", std::process::id())));
+    }
+}

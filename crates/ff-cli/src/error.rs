@@ -1,0 +1,404 @@
+//! What went wrong, why, and what to do about it, with the exit code that says it to a script.
+
+use std::fmt::Write as _;
+use std::io;
+
+use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
+use ff_core::error::ErrorClass;
+use ff_core::{BackendError, EngineError};
+use serde_json::json;
+
+use crate::output::escape;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Something failed that no other code names.
+    Error,
+    /// The command line, or a value on it, is not understood.
+    Usage,
+    /// There is no such execution, file or database.
+    NotFound,
+    /// It exists, in a state that stands against the request.
+    Conflict,
+    /// The execution that was waited for did not complete.
+    ExecutionFailed,
+    /// The wait was longer than allowed.
+    TimedOut,
+    /// A signal ended the command.
+    Interrupted,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Conflict => 4,
+            Self::ExecutionFailed => 5,
+            Self::TimedOut => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure as it is told to the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Error {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// A word that never changes, for scripts.
+    pub(crate) code: &'static str,
+    /// What happened, in a sentence without a full stop.
+    pub(crate) what: String,
+    /// Why, where the first sentence does not say it.
+    pub(crate) why: Option<String>,
+    /// What to do next.
+    pub(crate) fix: Option<String>,
+    /// Which execution it is about.
+    pub(crate) execution_id: Option<String>,
+    /// Whether the same command may succeed later.
+    pub(crate) retryable: bool,
+}
+
+/// What a command answers.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with its stable word.
+    pub(crate) fn new(exit: Exit, code: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code,
+            what: what.into(),
+            why: None,
+            fix: None,
+            execution_id: None,
+            retryable: false,
+        }
+    }
+
+    /// The command line, or a value on it, is not understood.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", what)
+    }
+
+    /// Reading or writing outside the database failed.
+    pub(crate) fn io(doing: impl Into<String>, error: &io::Error) -> Self {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Error,
+        };
+        Self::new(exit, "io", format!("cannot {}", doing.into())).why(error.to_string())
+    }
+
+    /// Adds the reason.
+    #[must_use]
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Says what part of the input the reason is about.
+    #[must_use]
+    pub(crate) fn context(mut self, part: &str) -> Self {
+        self.why = Some(match self.why {
+            Some(why) => format!("{part}: {why}"),
+            None => part.to_owned(),
+        });
+        self
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// Adds the execution it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, id: &ff_core::types::ExecutionId) -> Self {
+        self.execution_id = Some(crate::id::show(id));
+        self
+    }
+
+    /// A refusal or failure of the engine while `doing` something, as in "cannot submit".
+    pub(crate) fn engine(doing: &str, error: &EngineError) -> Self {
+        let told = explain(error);
+        let mut answer = Self::new(told.exit, told.code, format!("cannot {doing}"));
+        answer.why = Some(told.why);
+        answer.fix = told.fix;
+        answer.retryable = is_retryable(error);
+        answer
+    }
+
+    /// The database cannot be opened.
+    pub(crate) fn open(store: &str, error: &BackendError) -> Self {
+        let mut answer = Self::new(Exit::Error, "store", format!("cannot open the store `{store}`"))
+            .why(error.message())
+            .fix("check the path and its permissions, or name another with --store sqlite:PATH");
+        answer.retryable = error.kind().is_retryable();
+        answer
+    }
+
+    /// The lines a person reads.
+    pub(crate) fn human(&self, color: bool) -> String {
+        let (red, bold, reset) =
+            if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+        let mut text = format!("{red}error:{reset} {bold}{}{reset}\n", escape(&self.what));
+        for (label, line) in [("why", &self.why), ("fix", &self.fix)] {
+            if let Some(line) = line {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {label}: {}", escape(line));
+            }
+        }
+        text
+    }
+
+    /// One object for a program.
+    pub(crate) fn json(&self) -> String {
+        json!({
+            "code": self.code,
+            "title": self.what,
+            "detail": self.why,
+            "fix": self.fix,
+            "execution_id": self.execution_id,
+            "retryable": self.retryable,
+            "exit_code": self.exit.code(),
+        })
+        .to_string()
+    }
+}
+
+/// Whether the same call may succeed when it is made again unchanged.
+///
+/// A broken connection counts: the storage may be back in a moment, and every call of the command
+/// line that is repeated on this answer is safe to repeat.
+pub(crate) fn is_retryable(error: &EngineError) -> bool {
+    if error.is_stale() {
+        return false;
+    }
+    match error {
+        EngineError::Contextual { source, .. } => is_retryable(source),
+        EngineError::Transport { .. } | EngineError::Timeout { .. } => true,
+        _ => error.class() == ErrorClass::Retryable,
+    }
+}
+
+/// What an engine error means on the command line.
+struct Told {
+    exit: Exit,
+    code: &'static str,
+    why: String,
+    fix: Option<String>,
+}
+
+fn told(exit: Exit, code: &'static str, why: impl Into<String>) -> Told {
+    Told { exit, code, why: why.into(), fix: None }
+}
+
+impl Told {
+    fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+fn explain(error: &EngineError) -> Told {
+    match error {
+        EngineError::NotFound { entity } => {
+            told(Exit::NotFound, "not_found", format!("there is no such {entity} in this store"))
+                .fix("`ff exec list` shows what there is; --store or FF_STORE names the store")
+        }
+        EngineError::Validation { kind, detail } => explain_validation(kind, detail),
+        EngineError::Contention(kind) => explain_contention(kind),
+        EngineError::Conflict(kind) => explain_conflict(kind),
+        EngineError::State(kind) => explain_state(kind),
+        EngineError::Bug(kind) => {
+            told(Exit::Error, "bug", format!("an invariant of the engine is broken: {kind:?}"))
+                .fix("run `ff verify` and report what it prints")
+        }
+        EngineError::Transport { source, .. } => {
+            told(Exit::Error, "storage", source.to_string())
+                .fix("check the disk and the file's permissions, then run the command again")
+        }
+        EngineError::Unavailable { op } => {
+            told(Exit::Error, "unavailable", format!("this store does not offer `{op}`"))
+        }
+        EngineError::ResourceExhausted { pool, max, .. } => {
+            told(Exit::Error, "busy", format!("{pool} is full: the limit is {max}"))
+                .fix("run the command again in a moment")
+        }
+        EngineError::Timeout { op, elapsed } => {
+            let ms = crate::time::millis(*elapsed);
+            told(
+                Exit::TimedOut,
+                "timeout",
+                format!("{op} took longer than {}", crate::duration::exact(ms)),
+            )
+            .fix("another process may hold the store: run the command again")
+        }
+        EngineError::StreamDisconnected { .. } | EngineError::StreamBackpressure => {
+            told(Exit::Error, "stream", error.to_string()).fix("run the command again")
+        }
+        EngineError::Contextual { source, context } => {
+            let inner = explain(source);
+            Told { why: format!("{context}: {}", inner.why), ..inner }
+        }
+        other => told(Exit::Error, "engine", other.to_string()),
+    }
+}
+
+fn explain_validation(kind: &ValidationKind, detail: &str) -> Told {
+    match kind {
+        ValidationKind::PayloadTooLarge => told(Exit::Error, "payload_too_large", detail)
+            .fix("submit a reference to the data, or raise --payload-limit or --result-limit (at most 16MiB)"),
+        ValidationKind::Corruption => {
+            told(Exit::Error, "corruption", format!("stored data cannot be read: {detail}"))
+                .fix("run `ff verify`; restore a backup if it has findings")
+        }
+        ValidationKind::CapabilityMismatch => {
+            told(Exit::Conflict, "capability_mismatch", format!("no worker has {detail}"))
+                .fix("start a worker with --capability")
+        }
+        ValidationKind::InvalidCapabilities => told(
+            Exit::Usage,
+            "invalid_capabilities",
+            format!("a capability is malformed or there are too many ({detail})"),
+        )
+        .fix("a capability is one word without commas, spaces or control characters"),
+        ValidationKind::InvalidInput if detail.contains("execution") && detail.contains("not found") => {
+            told(Exit::NotFound, "not_found", detail)
+        }
+        _ => told(Exit::Usage, "invalid", detail),
+    }
+}
+
+fn explain_contention(kind: &ContentionKind) -> Told {
+    match kind {
+        ContentionKind::ExecutionNotActive { terminal_outcome, .. } if !terminal_outcome.is_empty() => {
+            told(Exit::Conflict, "already_ended", format!("it has already ended: {terminal_outcome}"))
+                .fix("`ff exec get` shows how; `ff exec replay` opens it again")
+        }
+        ContentionKind::ExecutionNotActive { .. } => {
+            told(Exit::Conflict, "not_active", "it is not running now")
+        }
+        ContentionKind::ExecutionNotEligible | ContentionKind::ExecutionNotInEligibleSet => told(
+            Exit::Conflict,
+            "not_eligible",
+            "it is not waiting in its lane: it runs, is delayed, blocked, or has ended",
+        )
+        .fix("`ff exec get` shows its state"),
+        ContentionKind::LeaseConflict => {
+            told(Exit::Conflict, "stale_lease", "another worker holds it now")
+        }
+        other => told(Exit::Conflict, "contention", format!("another process was faster ({other:?})"))
+            .fix("run the command again"),
+    }
+}
+
+fn explain_conflict(kind: &ConflictKind) -> Told {
+    match kind {
+        ConflictKind::IdempotencyKeyReuse { execution_id } => told(
+            Exit::Conflict,
+            "key_reuse",
+            format!(
+                "the key belongs to {}, which has another kind, lane, payload or policy",
+                crate::id::show(execution_id)
+            ),
+        )
+        .fix("use another --key, or submit exactly what was submitted with it"),
+        other => told(Exit::Conflict, "conflict", format!("{other:?}")),
+    }
+}
+
+fn explain_state(kind: &StateKind) -> Told {
+    match kind {
+        StateKind::ExecutionNotTerminal => {
+            told(Exit::Conflict, "not_ended", "it has not ended yet")
+                .fix("wait for it, or `ff exec cancel` it first")
+        }
+        StateKind::MaxReplaysExhausted => {
+            told(Exit::Conflict, "replays_exhausted", "it was replayed as often as its policy allows")
+                .fix("submit it anew")
+        }
+        StateKind::Terminal => told(Exit::Conflict, "already_ended", "it has already ended")
+            .fix("`ff exec get` shows how; `ff exec replay` opens it again"),
+        StateKind::StaleLease | StateKind::LeaseExpired | StateKind::LeaseRevoked => {
+            told(Exit::Conflict, "stale_lease", "the lease is no longer this worker's")
+        }
+        other => told(Exit::Conflict, "state", format!("its state stands against it ({other:?})"))
+            .fix("`ff exec get` shows its state"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn exit_of(error: &EngineError) -> u8 {
+        Error::engine("do it", error).exit.code()
+    }
+
+    #[test]
+    fn exit_codes_say_what_kind_of_failure_it_is() {
+        let invalid = |kind| EngineError::Validation { kind, detail: "d".to_owned() };
+        let ended = ContentionKind::ExecutionNotActive {
+            terminal_outcome: "success".to_owned(),
+            lease_epoch: String::new(),
+            lifecycle_phase: String::new(),
+            attempt_id: String::new(),
+        };
+        for (error, code) in [
+            (EngineError::NotFound { entity: "execution" }, 3),
+            (invalid(ValidationKind::InvalidInput), 2),
+            (invalid(ValidationKind::InvalidPolicyJson), 2),
+            (invalid(ValidationKind::PayloadTooLarge), 1),
+            (invalid(ValidationKind::Corruption), 1),
+            (EngineError::Contention(ended), 4),
+            (EngineError::Contention(ContentionKind::ExecutionNotEligible), 4),
+            (EngineError::State(StateKind::ExecutionNotTerminal), 4),
+            (EngineError::Conflict(ConflictKind::CycleDetected), 4),
+            (EngineError::Timeout { op: "x", elapsed: Duration::ZERO }, 6),
+            (EngineError::Unavailable { op: "x" }, 1),
+            (EngineError::Transport { backend: "sqlite", source: "disk".into() }, 1),
+        ] {
+            assert_eq!(exit_of(&error), code, "{error}");
+            let wrapped =
+                EngineError::Contextual { source: Box::new(error), context: "c".to_owned() };
+            assert_eq!(exit_of(&wrapped), code, "{wrapped}");
+        }
+        assert_eq!(Exit::ExecutionFailed.code(), 5);
+        assert_eq!(Exit::Interrupted.code(), 130);
+    }
+
+    #[test]
+    fn a_lost_lease_is_never_tried_again_and_a_busy_store_is() {
+        let transport = EngineError::Transport { backend: "sqlite", source: "busy".into() };
+        assert!(is_retryable(&transport));
+        assert!(is_retryable(&EngineError::ResourceExhausted {
+            pool: "writer",
+            max: 1,
+            retry_after_ms: None
+        }));
+        assert!(!is_retryable(&EngineError::Contention(ContentionKind::LeaseConflict)));
+        assert!(!is_retryable(&EngineError::State(StateKind::LeaseExpired)));
+        assert!(!is_retryable(&EngineError::NotFound { entity: "execution" }));
+    }
+
+    #[test]
+    fn an_error_is_three_lines_for_people_and_one_object_for_programs() {
+        let error = Error::usage("a\x1b[31m").why("b").fix("c");
+        assert_eq!(error.human(false), "error: a\\x1b[31m\n  why: b\n  fix: c\n");
+        assert!(error.human(true).starts_with("\x1b[1;31merror:"));
+        let json: serde_json::Value = serde_json::from_str(&error.json()).unwrap();
+        assert_eq!(json["exit_code"], 2);
+        assert_eq!(json["fix"], "c");
+        assert!(json["execution_id"].is_null());
+    }
+}

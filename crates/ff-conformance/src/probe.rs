@@ -1,0 +1,245 @@
+//! An engine under test: its public interface, and a look at its rows and outboxes beside it.
+//!
+//! A test that only compares answers misses a wrong row until somebody reads it. [`Engine`] reads
+//! what a [`Store`] keeps in one consistent read, so that a comparison after every step is cheap.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ff_core::EngineError;
+use ff_core::backend::{BackendTag, Handle, HandleKind};
+use ff_core::engine_backend::EngineBackend;
+use ff_core::handle_codec::{self, HandlePayload};
+use ff_core::machine::Footprint;
+use ff_core::machine::drive::Swept;
+use ff_core::machine::rows::{Attempt, Execution, Grant, GrantKind, Lane};
+use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Store, Topic};
+use ff_core::types::{ExecutionId, TimestampMs};
+
+/// More rows than a small world ever has.
+const ALL: usize = 100_000;
+
+/// What every step may change, in one read.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the read of the same name")]
+pub struct Pulse {
+    pub executions: Vec<(Execution, Option<Attempt>)>,
+    pub lease_events: Vec<(i64, Event)>,
+    pub completions: Vec<(i64, Event)>,
+    pub next_due: Option<TimestampMs>,
+}
+
+/// Everything a store keeps, as its reader shows it.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the read of the same name")]
+pub struct Census {
+    pub executions: Vec<Record>,
+    pub descending: Vec<ExecutionId>,
+    pub lanes: Vec<(Lane, LaneCounts, Vec<String>)>,
+    pub due: Vec<ExecutionId>,
+    pub ended: Vec<ExecutionId>,
+    pub expired_leases: Vec<ExpiredLease>,
+    pub lease_bounds: EventBounds,
+    pub completion_bounds: EventBounds,
+}
+
+/// All rows of one execution.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct Record {
+    pub execution: Execution,
+    pub attempts: Vec<Attempt>,
+    pub transitions: Vec<TransitionRow>,
+    pub payload: Option<Vec<u8>>,
+    pub result: Option<Vec<u8>>,
+    pub claim_grant: Option<Grant>,
+    pub reclaim_grant: Option<Grant>,
+}
+
+/// Where a reader of both outboxes stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "one cursor per outbox")]
+pub struct Cursors {
+    pub lease: i64,
+    pub completion: i64,
+}
+
+#[async_trait]
+trait Probe: Send + Sync {
+    async fn pulse(&self, after: Cursors) -> Result<Pulse, EngineError>;
+    async fn census(&self) -> Result<Census, EngineError>;
+    async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError>;
+    async fn sweep(&self) -> Result<Swept, EngineError>;
+}
+
+struct Probed<S, F> {
+    store: S,
+    sweep: F,
+}
+
+#[async_trait]
+impl<S, F, Fut> Probe for Probed<S, F>
+where
+    S: Store,
+    F: Fn(S) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Swept, EngineError>> + Send + 'static,
+{
+    async fn pulse(&self, after: Cursors) -> Result<Pulse, EngineError> {
+        self.store
+            .read(move |reader| {
+                Ok(Pulse {
+                    executions: reader.scan(&Scan::default(), ALL)?,
+                    lease_events: reader.events(Topic::Lease, after.lease, ALL)?,
+                    completions: reader.events(Topic::Completion, after.completion, ALL)?,
+                    next_due: reader.next_due()?,
+                })
+            })
+            .await
+    }
+
+    async fn census(&self) -> Result<Census, EngineError> {
+        self.store.read(census).await
+    }
+
+    async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError> {
+        self.store
+            .read(move |reader| {
+                let mut events = Vec::new();
+                loop {
+                    let after = events.last().map_or(0, |(id, _)| *id);
+                    let page = reader.events(topic, after, ALL)?;
+                    if page.is_empty() {
+                        return Ok(events);
+                    }
+                    events.extend(page);
+                }
+            })
+            .await
+    }
+
+    async fn sweep(&self) -> Result<Swept, EngineError> {
+        (self.sweep)(self.store.clone()).await
+    }
+}
+
+fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
+    let far = TimestampMs(i64::MAX);
+    let mut executions = Vec::new();
+    for (execution, _) in reader.scan(&Scan::default(), ALL)? {
+        let footprint = Footprint::execution(&execution.id).with_payload().with_result();
+        let claim = reader.load(&footprint.clone().with_grant(GrantKind::Claim))?;
+        let reclaim = reader.load(&footprint.with_grant(GrantKind::Reclaim))?;
+        executions.push(Record {
+            attempts: reader.attempts(&execution.id)?,
+            transitions: reader.transitions(&execution.id, None, ALL)?,
+            payload: claim.payload,
+            result: claim.result,
+            claim_grant: claim.grant,
+            reclaim_grant: reclaim.grant,
+            execution,
+        });
+    }
+    let descending = reader.scan(&Scan { descending: true, ..Scan::default() }, ALL)?;
+    let mut lanes = Vec::new();
+    for lane in reader.lanes(None, ALL)? {
+        let counts = reader.lane_counts(&lane.id)?;
+        let keys = reader.gate_keys(&lane.id, ALL)?;
+        lanes.push((lane, counts, keys));
+    }
+    Ok(Census {
+        executions,
+        descending: descending.into_iter().map(|(execution, _)| execution.id).collect(),
+        lanes,
+        due: reader.due(far, ALL)?,
+        ended: reader.ended(far, ALL)?,
+        expired_leases: reader.expired_leases(far, None, None, ALL)?,
+        lease_bounds: reader.event_bounds(Topic::Lease)?,
+        completion_bounds: reader.event_bounds(Topic::Completion)?,
+    })
+}
+
+/// An engine as the model test, the race and the invariants use it.
+#[derive(Clone)]
+pub struct Engine {
+    backend: Arc<dyn EngineBackend>,
+    probe: Arc<dyn Probe>,
+    tag: BackendTag,
+    keeps: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("backend", &self.backend.backend_label()).finish()
+    }
+}
+
+impl Engine {
+    /// An engine over a store. `sweep` runs one bounded step of its background work, in the
+    /// foreground; the engine must run none by itself while a model compares it.
+    pub fn new<S, F, Fut>(store: S, sweep: F) -> Self
+    where
+        S: Store,
+        F: Fn(S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Swept, EngineError>> + Send + 'static,
+    {
+        Self {
+            backend: Arc::new(store.clone()),
+            probe: Arc::new(Probed { store, sweep }),
+            tag: S::TAG,
+            keeps: None,
+        }
+    }
+
+    /// Keeps something as long as the engine lives: the directory of its file.
+    #[must_use]
+    pub fn keeping(mut self, guard: impl Any + Send + Sync) -> Self {
+        self.keeps = Some(Arc::new(guard));
+        self
+    }
+
+    /// The public interface.
+    pub fn backend(&self) -> &Arc<dyn EngineBackend> {
+        &self.backend
+    }
+
+    /// The tag of its handles.
+    pub fn tag(&self) -> BackendTag {
+        self.tag
+    }
+
+    /// A handle of this engine with this proof inside.
+    pub fn handle(&self, kind: HandleKind, payload: &HandlePayload) -> Handle {
+        Handle::new(self.tag, kind, handle_codec::encode(self.tag, payload))
+    }
+
+    /// What a step may have changed: all executions, and the events after `after`.
+    pub async fn pulse(&self, after: Cursors) -> Result<Pulse, EngineError> {
+        self.probe.pulse(after).await
+    }
+
+    /// Every row.
+    pub async fn census(&self) -> Result<Census, EngineError> {
+        self.probe.census().await
+    }
+
+    /// An outbox from its oldest row on, read from the table.
+    pub async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError> {
+        self.probe.events(topic).await
+    }
+
+    /// One bounded step of background work.
+    pub async fn sweep(&self) -> Result<Swept, EngineError> {
+        self.probe.sweep().await
+    }
+}
+
+/// The memory backend under test.
+impl From<ff_backend_memory::MemoryBackend> for Engine {
+    fn from(backend: ff_backend_memory::MemoryBackend) -> Self {
+        Self::new(backend, |backend| std::future::ready(backend.sweep()))
+    }
+}

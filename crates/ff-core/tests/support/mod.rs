@@ -1,0 +1,449 @@
+//! One execution in a small store, and everything that can be asked of it.
+
+mod rows;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ff_core::EngineError;
+use ff_core::contracts::{
+    ClaimExecutionArgs, CreateExecutionArgs, CreateExecutionResult, IssueClaimGrantArgs,
+    IssueGrantAndClaimArgs, IssueReclaimGrantArgs, ReclaimExecutionArgs,
+};
+use ff_core::handle_codec::HandlePayload;
+use ff_core::machine::drive::{self, ClaimRequest};
+use ff_core::machine::execution::{
+    Cancel, CancelProof, ChangePriority, Complete, Create, Delay, Fail, Failed, Progress, Replay,
+    SetTag,
+};
+use ff_core::machine::lease::{
+    ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
+    ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
+};
+use ff_core::machine::sweep::{Due, Forget};
+use ff_core::machine::{Command, Context, Execution, Fence, Grant, GrantKind, Limits};
+use ff_core::partition::{Partition, PartitionFamily};
+use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
+use ff_core::types::{
+    AttemptId, AttemptIndex, CancelSource, DurationMs, ExecutionId, LaneId, LeaseEpoch, LeaseId,
+    Namespace, TimestampMs, WorkerId, WorkerInstanceId,
+};
+use rows::Rows;
+
+/// How long leases of these tests last, in milliseconds.
+pub(crate) const LEASE_MS: u64 = 30_000;
+
+/// How long delays of these tests last, in milliseconds.
+pub(crate) const DELAY_MS: u64 = 1_000;
+
+/// One execution, the instant at which something is asked of it, and the proof that its latest
+/// claimer holds.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) rows: Rows,
+    pub(crate) now: TimestampMs,
+    pub(crate) held: HandlePayload,
+    pub(crate) policy: Option<ExecutionPolicy>,
+    seed: u64,
+}
+
+/// Something asked of a world; the answer in a few words.
+pub(crate) type Ask = fn(&mut World) -> Result<String, EngineError>;
+
+impl World {
+    /// Nothing has happened yet. The proof is that of nobody.
+    pub(crate) fn new(now: TimestampMs) -> Self {
+        let held = HandlePayload::new(
+            id(),
+            AttemptIndex(0),
+            AttemptId::from_uuid(uuid::Uuid::from_u128(2)),
+            LeaseId::from_uuid(uuid::Uuid::from_u128(3)),
+            LeaseEpoch(1),
+            LEASE_MS,
+            lane(),
+            WorkerInstanceId::new("nobody"),
+        );
+        Self { rows: Rows::default(), now, held, policy: None, seed: 0 }
+    }
+
+    /// The execution, if it exists.
+    pub(crate) fn execution(&self) -> Option<&Execution> {
+        self.rows.executions.get(&id())
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now = self.after(ms);
+    }
+
+    /// Runs a command the way a store does: what is due first, then the command.
+    fn run<C: Command>(&mut self, command: &C) -> Result<C::Outcome, EngineError> {
+        self.seed += 1;
+        let limits = Limits::default();
+        let mut cx = Context::new(self.now, self.seed, &limits);
+        Ok(drive::run(&mut self.rows, command, &mut cx)?.outcome)
+    }
+
+    /// Claims whatever is in line.
+    pub(crate) fn claim(&mut self, ttl_ms: u64) -> Result<String, EngineError> {
+        self.seed += 1;
+        let limits = Limits::default();
+        let mut cx = Context::new(self.now, self.seed, &limits);
+        let by = Claimer {
+            worker_id: WorkerId::new("worker"),
+            worker_instance_id: WorkerInstanceId::new("worker-1"),
+            capabilities: Arc::new(BTreeSet::new()),
+            ttl: DurationMs(ttl_ms),
+        };
+        let request = ClaimRequest { lanes: vec![lane()], by, max: 1, with_payload: false };
+        let step = drive::claim(&mut self.rows, &request, &mut cx)?;
+        Ok(match step.claimed.first() {
+            Some(claimed) => self.hold(claimed),
+            None => "nothing".to_owned(),
+        })
+    }
+
+    /// Remembers the proof of a claim.
+    fn hold(&mut self, claimed: &Claimed) -> String {
+        self.held = claimed.handle_payload();
+        format!("{:?} handle", claimed.kind).to_lowercase()
+    }
+
+    fn fence(&self) -> Fence {
+        Fence::of_handle(&self.held)
+    }
+
+    fn after(&self, ms: u64) -> TimestampMs {
+        TimestampMs(self.now.0 + i64::try_from(ms).expect("a few seconds"))
+    }
+
+    /// Stores a grant for the successor, as a scheduler issued it.
+    fn grant(&mut self, kind: GrantKind) {
+        let grant = Grant {
+            grant_id: uuid::Uuid::from_u128(9),
+            execution_id: id(),
+            kind,
+            worker_id: WorkerId::new("successor"),
+            worker_instance_id: WorkerInstanceId::new("successor-1"),
+            lane: lane(),
+            capability_hash: None,
+            worker_capabilities: Vec::new(),
+            route_snapshot_json: None,
+            admission_summary: None,
+            ttl: DurationMs(1_000),
+            issued_at: self.now,
+            expires_at: self.after(1_000),
+        };
+        self.rows.grants.insert((id(), kind), grant);
+    }
+}
+
+fn id() -> ExecutionId {
+    ExecutionId::from_parts(0, uuid::Uuid::from_u128(1))
+}
+
+fn lane() -> LaneId {
+    LaneId::new("default")
+}
+
+fn create_until(
+    world: &mut World,
+    delay_until: Option<TimestampMs>,
+) -> Result<String, EngineError> {
+    let args = CreateExecutionArgs {
+        execution_id: id(),
+        namespace: Namespace::new("tests"),
+        lane_id: lane(),
+        execution_kind: "kind".to_owned(),
+        input_payload: Vec::new(),
+        payload_encoding: None,
+        priority: 0,
+        creator_identity: "tests".to_owned(),
+        idempotency_key: None,
+        tags: HashMap::new(),
+        policy: world.policy.clone(),
+        delay_until,
+        execution_deadline_at: None,
+        partition_id: 0,
+        now: world.now,
+    };
+    Ok(match world.run(&Create::new(args))? {
+        CreateExecutionResult::Created { public_state, .. } => format!("created {public_state}"),
+        CreateExecutionResult::Duplicate { .. } => "duplicate".to_owned(),
+    })
+}
+
+pub(crate) fn create(world: &mut World) -> Result<String, EngineError> {
+    create_until(world, None)
+}
+
+pub(crate) fn create_delayed(world: &mut World) -> Result<String, EngineError> {
+    let until = world.after(DELAY_MS);
+    create_until(world, Some(until))
+}
+
+pub(crate) fn claim(world: &mut World) -> Result<String, EngineError> {
+    world.claim(LEASE_MS)
+}
+
+pub(crate) fn complete(world: &mut World) -> Result<String, EngineError> {
+    let fence = world.fence();
+    let state = world.run(&Complete { execution_id: id(), fence, result: None })?;
+    Ok(state.to_string())
+}
+
+fn fail_with(world: &mut World, max_retries: u32) -> Result<String, EngineError> {
+    let command = Fail {
+        execution_id: id(),
+        fence: world.fence(),
+        reason: "disk full".to_owned(),
+        category: "transient".to_owned(),
+        policy: Some(RetryPolicy {
+            max_retries,
+            backoff: BackoffStrategy::Fixed { delay_ms: DELAY_MS },
+            retryable_categories: Vec::new(),
+        }),
+    };
+    Ok(match world.run(&command)? {
+        Failed::Retry { next_attempt_index, .. } => {
+            format!("retry as attempt {next_attempt_index}")
+        }
+        Failed::Final => "final".to_owned(),
+    })
+}
+
+pub(crate) fn fail(world: &mut World) -> Result<String, EngineError> {
+    fail_with(world, 0)
+}
+
+pub(crate) fn fail_with_retry(world: &mut World) -> Result<String, EngineError> {
+    fail_with(world, 1)
+}
+
+fn cancel_by(
+    world: &mut World,
+    source: CancelSource,
+    proof: CancelProof,
+) -> Result<String, EngineError> {
+    let reason = "not needed".to_owned();
+    world.run(&Cancel { execution_id: id(), reason, source, proof })?;
+    Ok("done".to_owned())
+}
+
+pub(crate) fn cancel(world: &mut World) -> Result<String, EngineError> {
+    let proof = CancelProof::Typed { lease_id: None, lease_epoch: None, attempt_id: None };
+    cancel_by(world, CancelSource::OperatorOverride, proof)
+}
+
+fn cancel_by_handle(world: &mut World) -> Result<String, EngineError> {
+    let proof = CancelProof::Handle(world.fence());
+    cancel_by(world, CancelSource::LeaseHolder, proof)
+}
+
+fn cancel_by_epoch(world: &mut World) -> Result<String, EngineError> {
+    let lease_epoch = Some(world.held.lease_epoch);
+    let proof = CancelProof::Typed { lease_id: None, lease_epoch, attempt_id: None };
+    cancel_by(world, CancelSource::LeaseHolder, proof)
+}
+
+fn delay_until(world: &mut World, until: Option<TimestampMs>) -> Result<String, EngineError> {
+    let fence = world.fence();
+    world.run(&Delay { execution_id: id(), fence, until })?;
+    Ok("done".to_owned())
+}
+
+pub(crate) fn delay(world: &mut World) -> Result<String, EngineError> {
+    let until = world.after(DELAY_MS);
+    delay_until(world, Some(until))
+}
+
+pub(crate) fn release(world: &mut World) -> Result<String, EngineError> {
+    delay_until(world, None)
+}
+
+pub(crate) fn revoke(world: &mut World) -> Result<String, EngineError> {
+    let command = Revoke {
+        execution_id: id(),
+        expected_lease_id: None,
+        worker_instance_id: WorkerInstanceId::new(""),
+        reason: "host is going down".to_owned(),
+    };
+    Ok(match world.run(&command)? {
+        Revoked::Revoked { epoch, .. } => format!("revoked epoch {epoch}"),
+        Revoked::AlreadySatisfied { reason } => reason.to_owned(),
+    })
+}
+
+pub(crate) fn due(world: &mut World) -> Result<String, EngineError> {
+    world.run(&Due { execution_id: id() })?;
+    Ok("done".to_owned())
+}
+
+pub(crate) fn replay(world: &mut World) -> Result<String, EngineError> {
+    let state = world.run(&Replay { execution_id: id() })?;
+    Ok(state.to_string())
+}
+
+fn issue_claim_grant(world: &mut World) -> Result<String, EngineError> {
+    let args = IssueClaimGrantArgs::new(
+        id(),
+        lane(),
+        WorkerId::new("successor"),
+        WorkerInstanceId::new("successor-1"),
+        Partition { family: PartitionFamily::Flow, index: 0 },
+        BTreeSet::new(),
+        1_000,
+        world.now,
+    );
+    world.run(&IssueClaimGrant { args })?;
+    Ok("granted".to_owned())
+}
+
+fn claim_execution(world: &mut World) -> Result<String, EngineError> {
+    let args = ClaimExecutionArgs::new(
+        id(),
+        WorkerId::new("successor"),
+        WorkerInstanceId::new("successor-1"),
+        lane(),
+        LeaseId::from_uuid(uuid::Uuid::from_u128(30)),
+        LEASE_MS,
+        AttemptId::from_uuid(uuid::Uuid::from_u128(20)),
+        AttemptIndex(0),
+        String::new(),
+        None,
+        None,
+        world.now,
+    );
+    let claimed = world.run(&ClaimExecution { args })?;
+    Ok(world.hold(&claimed))
+}
+
+fn claim_execution_granted(world: &mut World) -> Result<String, EngineError> {
+    world.grant(GrantKind::Claim);
+    claim_execution(world)
+}
+
+fn issue_grant_and_claim(world: &mut World) -> Result<String, EngineError> {
+    let args = IssueGrantAndClaimArgs::new(id(), lane(), LEASE_MS);
+    let claimed = world.run(&IssueGrantAndClaim { args })?;
+    Ok(world.hold(&claimed))
+}
+
+fn renew(world: &mut World) -> Result<String, EngineError> {
+    let fence = world.fence();
+    let renewal = world.run(&Renew { execution_id: id(), fence, ttl_ms: LEASE_MS })?;
+    Ok(format!("kept under epoch {}", renewal.lease_epoch))
+}
+
+fn complete_by_operator(world: &mut World) -> Result<String, EngineError> {
+    let index = world.execution().map_or(AttemptIndex(0), |execution| execution.attempt_index);
+    let fence = Fence::of_triple(index, None, &CancelSource::OperatorOverride)?;
+    let state = world.run(&Complete { execution_id: id(), fence, result: None })?;
+    Ok(state.to_string())
+}
+
+fn progress(world: &mut World) -> Result<String, EngineError> {
+    let fence = world.fence();
+    world.run(&Progress { execution_id: id(), fence, percent: Some(50), message: None })?;
+    Ok("done".to_owned())
+}
+
+fn change_priority(world: &mut World) -> Result<String, EngineError> {
+    world.run(&ChangePriority { execution_id: id(), priority: 7 })?;
+    Ok("done".to_owned())
+}
+
+fn set_tag(world: &mut World) -> Result<String, EngineError> {
+    let (key, value) = ("app.step".to_owned(), "one".to_owned());
+    world.run(&SetTag { execution_id: id(), key, value })?;
+    Ok("done".to_owned())
+}
+
+fn issue_reclaim_grant(world: &mut World) -> Result<String, EngineError> {
+    let args = IssueReclaimGrantArgs::new(
+        id(),
+        WorkerId::new("successor"),
+        WorkerInstanceId::new("successor-1"),
+        lane(),
+        None,
+        1_000,
+        None,
+        None,
+        BTreeSet::new(),
+        world.now,
+    );
+    Ok(match world.run(&IssueReclaimGrant { args })? {
+        ReclaimGranted::Granted(_) => "granted".to_owned(),
+        ReclaimGranted::NotReclaimable { detail } => format!("not reclaimable: {detail}"),
+        ReclaimGranted::CapExceeded { reclaim_count } => format!("cap at {reclaim_count}"),
+    })
+}
+
+fn reclaim_execution(world: &mut World) -> Result<String, EngineError> {
+    let args = ReclaimExecutionArgs::new(
+        id(),
+        WorkerId::new("successor"),
+        WorkerInstanceId::new("successor-1"),
+        lane(),
+        None,
+        LeaseId::from_uuid(uuid::Uuid::from_u128(30)),
+        LEASE_MS,
+        AttemptId::from_uuid(uuid::Uuid::from_u128(20)),
+        String::new(),
+        None,
+        WorkerInstanceId::new("worker-1"),
+        AttemptIndex(0),
+    );
+    Ok(match world.run(&ReclaimExecution { args })? {
+        Reclaimed::Claimed(claimed) => world.hold(&claimed),
+        Reclaimed::NotReclaimable { detail } => format!("not reclaimable: {detail}"),
+        Reclaimed::CapExceeded { reclaim_count } => format!("cap at {reclaim_count}"),
+        Reclaimed::GrantNotFound => "grant not found".to_owned(),
+    })
+}
+
+fn reclaim_execution_granted(world: &mut World) -> Result<String, EngineError> {
+    world.grant(GrantKind::Reclaim);
+    reclaim_execution(world)
+}
+
+fn forget(world: &mut World) -> Result<String, EngineError> {
+    let gone = world.run(&Forget { execution_id: id() })?;
+    Ok(if gone { "removed" } else { "kept" }.to_owned())
+}
+
+fn forget_after_retention(world: &mut World) -> Result<String, EngineError> {
+    world.wait(Limits::default().retention.0);
+    forget(world)
+}
+
+/// Everything that can be asked of an execution, by name.
+pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
+    ("create, with the same id", create),
+    ("claim", claim),
+    ("claim_execution, without a grant", claim_execution),
+    ("claim_execution, with a grant", claim_execution_granted),
+    ("issue_claim_grant", issue_claim_grant),
+    ("issue_grant_and_claim", issue_grant_and_claim),
+    ("renew, by the holder", renew),
+    ("progress, by the holder", progress),
+    ("complete, by the holder", complete),
+    ("complete, by an operator", complete_by_operator),
+    ("fail, without a retry", fail),
+    ("fail, with a retry", fail_with_retry),
+    ("delay, by the holder", delay),
+    ("release, by the holder", release),
+    ("cancel, by an operator", cancel),
+    ("cancel, by the holder's handle", cancel_by_handle),
+    ("cancel, by the holder's epoch", cancel_by_epoch),
+    ("revoke", revoke),
+    ("issue_reclaim_grant", issue_reclaim_grant),
+    ("reclaim_execution, without a grant", reclaim_execution),
+    ("reclaim_execution, with a grant", reclaim_execution_granted),
+    ("change_priority", change_priority),
+    ("set_tag", set_tag),
+    ("replay", replay),
+    ("forget, before its retention is over", forget),
+    ("forget, a day later", forget_after_retention),
+    ("due", due),
+];

@@ -1,0 +1,212 @@
+//! The smallest store: maps, no I/O, every row in the open.
+
+use std::collections::BTreeMap;
+
+use ff_core::EngineError;
+use ff_core::machine::drive::Session;
+use ff_core::machine::transition::TransitionRow;
+use ff_core::machine::{
+    Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
+    Transition,
+};
+use ff_core::state::LaneState;
+use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) executions: BTreeMap<ExecutionId, Execution>,
+    pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
+    pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
+    pub(crate) events: Vec<Event>,
+    payloads: BTreeMap<ExecutionId, Vec<u8>>,
+    results: BTreeMap<ExecutionId, Vec<u8>>,
+}
+
+impl Rows {
+    /// The execution's current attempt.
+    pub(crate) fn current(&self, execution: &Execution) -> Option<&Attempt> {
+        self.attempts.get(&(execution.id.clone(), execution.attempt_index))
+    }
+
+    fn is_due(&self, execution: &Execution, now: TimestampMs) -> bool {
+        let expiry = self
+            .current(execution)
+            .filter(|_| execution.is_leased())
+            .and_then(|attempt| attempt.lease_expires_at);
+        [execution.due_at(), expiry].into_iter().flatten().any(|at| at <= now)
+    }
+
+    fn store(&mut self, change: &Change) {
+        match change {
+            Change::CreateExecution { execution, payload } => {
+                self.payloads.insert(execution.id.clone(), payload.clone());
+                self.executions.insert(execution.id.clone(), (**execution).clone());
+            }
+            Change::PutExecution(execution) => {
+                self.executions.insert(execution.id.clone(), (**execution).clone());
+            }
+            Change::PutAttempt(attempt) => {
+                let key = (attempt.execution_id.clone(), attempt.index);
+                self.attempts.insert(key, (**attempt).clone());
+            }
+            Change::ExtendLease { execution_id, index, expires_at } => {
+                if let Some(attempt) = self.attempts.get_mut(&(execution_id.clone(), *index)) {
+                    attempt.lease_expires_at = Some(*expires_at);
+                }
+            }
+            Change::PutResult { execution_id, result } => {
+                match result {
+                    Some(bytes) => self.results.insert(execution_id.clone(), bytes.clone()),
+                    None => self.results.remove(execution_id),
+                };
+            }
+            Change::PutGrant(grant) => {
+                self.grants.insert((grant.execution_id.clone(), grant.kind), (**grant).clone());
+            }
+            Change::DropGrants { execution_id, kind } => {
+                self.grants.remove(&(execution_id.clone(), *kind));
+            }
+            Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
+            Change::Forget { execution_id } => {
+                self.executions.remove(execution_id);
+                self.attempts.retain(|(id, _), _| id != execution_id);
+            }
+        }
+    }
+}
+
+impl Session for Rows {
+    fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
+        for change in &transition.changes {
+            self.store(change);
+        }
+        self.events.extend(transition.events.iter().cloned());
+        Ok(())
+    }
+
+    fn trim(&mut self, _: TimestampMs, _: TimestampMs, _: usize) -> Result<usize, EngineError> {
+        Ok(0)
+    }
+}
+
+impl Reader for Rows {
+    fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
+        let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
+        let execution = self.executions.get(id);
+        let named = footprint
+            .attempt
+            .filter(|index| execution.is_none_or(|execution| execution.attempt_index != *index));
+        let result = execution.filter(|execution| footprint.result && execution.is_terminal());
+        let grant = footprint.grant.and_then(|kind| self.grants.get(&(id.clone(), kind)));
+        Ok(Snapshot {
+            execution: execution.cloned(),
+            current: execution.and_then(|execution| self.current(execution)).cloned(),
+            named: named.and_then(|index| self.attempts.get(&(id.clone(), index))).cloned(),
+            result: result.and_then(|_| self.results.get(id)).cloned(),
+            payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
+            grant: grant.cloned(),
+            ..Snapshot::default()
+        })
+    }
+
+    fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError> {
+        let due = self.executions.values().filter(|execution| self.is_due(execution, now));
+        Ok(due.take(limit).map(|execution| execution.id.clone()).collect())
+    }
+
+    fn lane_state(&mut self, _: &LaneId) -> Result<LaneState, EngineError> {
+        Ok(LaneState::Active)
+    }
+
+    fn candidates(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let waiting = self.executions.values().filter(|execution| {
+            execution.is_claimable() && execution.lane == *lane && execution.gate_key == gate_key
+        });
+        let mut line: Vec<Candidate> = waiting
+            .map(|execution| Candidate {
+                execution_id: execution.id.clone(),
+                priority: execution.priority,
+                created_at: execution.created_at,
+            })
+            .filter(|candidate| after.is_none_or(|after| after.order() < candidate.order()))
+            .collect();
+        line.sort_by_key(Candidate::order);
+        line.truncate(limit);
+        Ok(line)
+    }
+
+    fn gate_keys(&mut self, _: &LaneId, _: usize) -> Result<Vec<String>, EngineError> {
+        unreachable!("the workers of these tests have no capabilities")
+    }
+
+    fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn ended(&mut self, _: TimestampMs, _: usize) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn attempts(&mut self, _: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn transitions(
+        &mut self,
+        _: &ExecutionId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<TransitionRow>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn scan(
+        &mut self,
+        _: &Scan,
+        _: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn uuid_range(
+        &mut self,
+        _: uuid::Uuid,
+        _: uuid::Uuid,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lanes(&mut self, _: Option<&LaneId>, _: usize) -> Result<Vec<Lane>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lane_counts(&mut self, _: &LaneId) -> Result<LaneCounts, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn expired_leases(
+        &mut self,
+        _: TimestampMs,
+        _: Option<(TimestampMs, &ExecutionId)>,
+        _: Option<&Namespace>,
+        _: usize,
+    ) -> Result<Vec<ExpiredLease>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn events(&mut self, _: Topic, _: i64, _: usize) -> Result<Vec<(i64, Event)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn event_bounds(&mut self, _: Topic) -> Result<EventBounds, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
