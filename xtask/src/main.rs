@@ -75,10 +75,7 @@ fn quick() -> bool {
 fn fast_checks(runner: &mut Runner) {
     runner.step(&Step::cargo("fmt", "fmt --all --check"));
     runner.check("tidy", "cargo xtask tidy", tidies);
-    runner.step(&Step::cargo(
-        "clippy",
-        "clippy --workspace --all-targets --locked -- -D warnings",
-    ));
+    runner.step(&Step::cargo("clippy", "clippy --workspace --all-targets --locked -- -D warnings"));
 }
 
 fn docs() -> bool {

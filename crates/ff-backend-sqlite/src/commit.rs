@@ -95,10 +95,9 @@ fn run(
 /// The current attempt of `execution` as these changes leave it, if they touch it.
 fn current_attempt<'a>(changes: &'a [Change], execution: &Execution) -> Option<&'a Attempt> {
     changes.iter().rev().find_map(|change| match change {
-        Change::PutAttempt(attempt) => {
-            (attempt.index == execution.attempt_index && attempt.execution_id == execution.id)
-                .then_some(&**attempt)
-        }
+        Change::PutAttempt(attempt) => (attempt.index == execution.attempt_index
+            && attempt.execution_id == execution.id)
+            .then_some(&**attempt),
         Change::CreateExecution { .. }
         | Change::PutExecution(_)
         | Change::ExtendLease { .. }
@@ -235,8 +234,8 @@ fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> 
 
 fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
     let id = &grant.execution_id;
-    let capabilities = serde_json::to_string(&grant.worker_capabilities)
-        .expect("a list of text is always JSON");
+    let capabilities =
+        serde_json::to_string(&grant.worker_capabilities).expect("a list of text is always JSON");
     let values = params![
         id.partition(),
         grant.grant_id.as_bytes(),
@@ -396,9 +395,7 @@ mod tests {
         OwnershipState, StateVector, TerminalOutcome,
     };
     use ff_core::store::Reader as _;
-    use ff_core::types::{
-        AttemptId, AttemptIndex, DurationMs, FlowId, LaneId, LeaseEpoch,
-    };
+    use ff_core::types::{AttemptId, AttemptIndex, DurationMs, FlowId, LaneId, LeaseEpoch};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -803,11 +800,14 @@ mod tests {
         let (running, attempt) = running();
         let id = running.id.clone();
         let born = Execution { gate_key: "gpu".to_owned(), ..waiting() };
-        commit(&conn, vec![
-            Change::CreateExecution { execution: Box::new(born), payload: vec![1; 4096] },
-            put_attempt(&attempt),
-            put(&running),
-        ]);
+        commit(
+            &conn,
+            vec![
+                Change::CreateExecution { execution: Box::new(born), payload: vec![1; 4096] },
+                put_attempt(&attempt),
+                put(&running),
+            ],
+        );
         let row = TransitionRow::between(None, &running, NOW, "claimed");
         all(&conn, &[], &[Event::Transition(row)], NOW).unwrap();
 

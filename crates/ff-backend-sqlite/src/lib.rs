@@ -13,7 +13,9 @@
 //! # Ok(()) }
 //! ```
 
+mod aside;
 mod backend;
+mod backup;
 mod commit;
 mod error;
 mod identity;
@@ -33,9 +35,11 @@ mod sqlx_pool;
 mod statement;
 #[cfg(test)]
 mod testing;
+mod verify;
 mod writer;
 
 pub use backend::{SqliteBackend, SqliteScannerConfig};
+pub use backup::BackupReport;
 pub use error::StorageError;
 pub use open::Durability;
 pub use options::SqliteOptions;
@@ -43,6 +47,7 @@ pub use pubsub::OutboxEvent;
 #[cfg(feature = "sqlx-pool")]
 pub use retry::is_retryable_sqlite_busy;
 pub use retry::{IsRetryableBusy, MAX_ATTEMPTS, retry_serializable};
+pub use verify::{FINDINGS_MAX, VerifyCheck, VerifyReport};
 
 /// Raw wake-ups that a slow receiver may be behind before it misses some.
 pub const OUTBOX_RING: usize = 256;

@@ -17,10 +17,7 @@ use crate::row::{self, Columns, LoadedExecution, Of, execution_id, unsigned};
 use crate::session::prepared;
 use crate::statement;
 
-pub(crate) fn snapshot(
-    conn: &Connection,
-    footprint: &Footprint,
-) -> Result<Snapshot, EngineError> {
+pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snapshot, EngineError> {
     let mut seen = Snapshot::default();
     if let Some(id) = &footprint.execution {
         if let Some((execution, current)) = execution(conn, id)? {
@@ -273,8 +270,11 @@ mod tests {
         let text = |number| Uuid::from_u128(number).to_string();
         let in_execution =
             format!(r#"{{"current_attempt_id": "{}", "current_lease_id": "no id"}}"#, text(1));
-        let in_attempt =
-            format!(r#"{{"attempt_id": "{}", "lease_id": "{}", "attempt_type": "retry"}}"#, text(2), text(3));
+        let in_attempt = format!(
+            r#"{{"attempt_id": "{}", "lease_id": "{}", "attempt_type": "retry"}}"#,
+            text(2),
+            text(3)
+        );
         let conn = database();
         insert(&conn, ["active", "leased", "not_applicable", "active", "running"], &in_execution);
         insert_attempt(&conn, 0, 1, None);
@@ -299,7 +299,13 @@ mod tests {
             ("cancelled", Some("success"), "{}", "completed", Cancelled),
             ("terminal", Some("success"), r#"{"terminal_outcome": "failed"}"#, "failed", Success),
             ("terminal", Some("failure"), "{}", "completed", Failed),
-            ("terminal", Some("interrupted"), r#"{"terminal_outcome": "skipped"}"#, "failed", Skipped),
+            (
+                "terminal",
+                Some("interrupted"),
+                r#"{"terminal_outcome": "skipped"}"#,
+                "failed",
+                Skipped,
+            ),
             ("terminal", None, r#"{"terminal_outcome": "none"}"#, "expired", Expired),
             ("terminal", None, "{}", "running", Failed),
         ] {

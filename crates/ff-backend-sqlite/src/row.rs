@@ -220,8 +220,9 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
             .ok_or_else(|| wrong("eligibility_state", &eligibility))?,
         blocking_reason: match reason {
             None => BlockingReason::None,
-            Some(word) => BlockingReason::from_wire(word)
-                .ok_or_else(|| wrong("blocking_reason", &word))?,
+            Some(word) => {
+                BlockingReason::from_wire(word).ok_or_else(|| wrong("blocking_reason", &word))?
+            }
         },
         terminal_outcome: TerminalOutcome::None,
         attempt_state: read_attempt_state(attempt)
@@ -233,9 +234,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
     let gate_key = columns.next::<Option<String>>()?.ok_or_else(|| wrong("gate_key", &"NULL"))?;
     let flow_id = match columns.bytes()? {
         None => None,
-        Some(bytes) => {
-            Some(Uuid::from_slice(bytes).map_err(|_| wrong("flow_id", &Hex(bytes)))?)
-        }
+        Some(bytes) => Some(Uuid::from_slice(bytes).map_err(|_| wrong("flow_id", &Hex(bytes)))?),
     };
     let attempt_index = index(CORE, "attempt_index", &id, columns.next()?)?;
     let attempt_count = index(CORE, "attempt_count", &id, columns.next()?)?.0;
@@ -268,8 +267,8 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
 
     let outcome = match (lifecycle_phase, outcome) {
         (LifecyclePhase::Terminal, Some(word)) if word != "none" => {
-            state.terminal_outcome = TerminalOutcome::from_wire(word)
-                .ok_or_else(|| wrong("terminal_outcome", &word))?;
+            state.terminal_outcome =
+                TerminalOutcome::from_wire(word).ok_or_else(|| wrong("terminal_outcome", &word))?;
             StoredOutcome::Known
         }
         (LifecyclePhase::Terminal, _) => match outcome_by_phase(phase) {
@@ -324,7 +323,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
         started_at,
         ended_at,
         mutated_at: fields.last_mutation_at.0.map_or(created_at, TimestampMs),
-        eligible_at: eligible_at.or(delay_until.map(TimestampMs)),
+        eligible_at: eligible_at.or_else(|| delay_until.map(TimestampMs)),
         deadline_at,
         attempt_timeout_at,
         attempt_timeout_left,
@@ -433,9 +432,7 @@ pub(crate) fn attempt(execution_id: &ExecutionId, row: &Row<'_>) -> Result<Attem
     let ended_at = columns.instant()?;
     let outcome = match columns.filled()? {
         None => None,
-        Some(word) => {
-            Some(AttemptOutcome::from_wire(word).ok_or_else(|| wrong("outcome", &word))?)
-        }
+        Some(word) => Some(AttemptOutcome::from_wire(word).ok_or_else(|| wrong("outcome", &word))?),
     };
     let mut kind = match columns.filled()? {
         None => None,
@@ -454,7 +451,8 @@ pub(crate) fn attempt(execution_id: &ExecutionId, row: &Row<'_>) -> Result<Attem
             serde_json::from_str(raw_fields).map_err(|error| wrong("raw_fields", &error))?;
         attempt_id = attempt_id.or(fields.attempt_id.0);
         lease_id = lease_id.or(fields.lease_id.0);
-        kind = kind.or(fields.attempt_type.as_deref().and_then(AttemptType::from_wire));
+        let word = fields.attempt_type.as_deref();
+        kind = kind.or_else(|| word.and_then(AttemptType::from_wire));
     }
     Ok(Attempt {
         execution_id: execution_id.clone(),
@@ -542,9 +540,10 @@ impl<'de> Deserialize<'de> for Number {
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
                 match text {
                     "" => Ok(Number(None)),
-                    _ => text.parse().map(|number| Number(Some(number))).map_err(|_| {
-                        E::invalid_value(serde::de::Unexpected::Str(text), &self)
-                    }),
+                    _ => text
+                        .parse()
+                        .map(|number| Number(Some(number)))
+                        .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self)),
                 }
             }
         }

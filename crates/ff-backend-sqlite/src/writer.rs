@@ -22,6 +22,7 @@
 //! While nothing waits the thread sleeps: until the next due time when sweeps are on, and for
 //! [`LOOK_AROUND`] at a time while someone waits for changes that another process may make.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -62,11 +63,12 @@ const COURTESY: Duration = Duration::from_millis(1);
 /// How long a neighbour counts as active after its last commit.
 const NEIGHBOUR_ACTIVE: Duration = Duration::from_millis(250);
 
-/// The log is copied into the database when it grows above this: small enough to bound recovery.
-const WAL_CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
+/// The log is copied into the database when it has grown by this many pages (4 MiB): small enough
+/// to bound recovery, and SQLite's own default.
+const WAL_CHECKPOINT_PAGES: i32 = 1_000;
 
-/// Above this, a checkpoint waits for readers so that the log starts anew.
-const WAL_RESTART_BYTES: u64 = 64 * 1024 * 1024;
+/// Above this many pages (64 MiB), a checkpoint waits for readers so that the log starts anew.
+const WAL_RESTART_PAGES: i32 = 16_000;
 
 /// A sweep looks at least this often for rows whose retention is over.
 const SWEEP_AT_LEAST: Duration = Duration::from_secs(60);
@@ -113,7 +115,6 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
     pub(crate) path: PathBuf,
-    pub(crate) wal: PathBuf,
     pub(crate) identity: FileIdentity,
 }
 
@@ -127,6 +128,7 @@ pub(crate) struct Pace {
     last_completion: i64,
     sweep_at: Option<Duration>,
     sweep_is_full: Arc<AtomicBool>,
+    checkpointed_pages: i32,
 }
 
 impl Pace {
@@ -139,6 +141,7 @@ impl Pace {
             last_completion: 0,
             sweep_at: Some(Duration::ZERO),
             sweep_is_full: Arc::new(AtomicBool::new(false)),
+            checkpointed_pages: 0,
         }
     }
 }
@@ -150,6 +153,7 @@ impl Writer {
     /// Runs until the queue is closed and empty, then leaves a checkpointed file.
     pub(crate) fn run(mut self) {
         self.pace.data_version = self.data_version();
+        self.conn.wal_hook(Some(note_log_pages));
         loop {
             match self.shared.queue.next(self.patience()) {
                 Turn::Write(first) => self.group(first),
@@ -470,20 +474,40 @@ impl Writer {
         }
     }
 
-    fn checkpoint_if_large(&self) {
-        let Some(file) = &self.file else { return };
-        let bytes = std::fs::metadata(&file.wal).map_or(0, |meta| meta.len());
-        let pragma = if bytes >= WAL_RESTART_BYTES {
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        } else if bytes >= WAL_CHECKPOINT_BYTES {
-            "PRAGMA wal_checkpoint(PASSIVE)"
-        } else {
+    /// Copies the log into the database once it has grown by [`WAL_CHECKPOINT_PAGES`]. A reader
+    /// may keep a checkpoint from finishing; the next one is tried after as many pages more.
+    fn checkpoint_if_large(&mut self) {
+        if self.file.is_none() {
             return;
+        }
+        let pages = LOG_PAGES.get();
+        if pages < self.pace.checkpointed_pages {
+            self.pace.checkpointed_pages = 0;
+        }
+        if pages - self.pace.checkpointed_pages < WAL_CHECKPOINT_PAGES {
+            return;
+        }
+        self.pace.checkpointed_pages = pages;
+        let pragma = if pages >= WAL_RESTART_PAGES {
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        } else {
+            "PRAGMA wal_checkpoint(PASSIVE)"
         };
         if let Err(error) = self.conn.execute_batch(pragma) {
-            tracing::warn!(%error, bytes, "a checkpoint failed; the log keeps growing until one succeeds");
+            tracing::warn!(%error, pages, "a checkpoint failed; the log grows until one succeeds");
         }
     }
+}
+
+thread_local! {
+    /// Pages in the log after this thread's latest commit. SQLite tells it through a plain
+    /// function, which can reach no other state.
+    static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+fn note_log_pages(_: &rusqlite::hooks::Wal, pages: std::ffi::c_int) -> rusqlite::Result<()> {
+    LOG_PAGES.set(pages);
+    Ok(())
 }
 
 enum Outcome {
@@ -513,13 +537,7 @@ fn copy_of(what: &'static str, error: &rusqlite::Error) -> EngineError {
 
 impl WatchedFile {
     pub(crate) fn new(path: &Path) -> std::io::Result<Self> {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        Ok(Self {
-            path: path.to_owned(),
-            wal: PathBuf::from(wal),
-            identity: FileIdentity::of(path)?,
-        })
+        Ok(Self { path: path.to_owned(), identity: FileIdentity::of(path)? })
     }
 
     /// Why the database is no longer the file at its path. Looks at the path only: closing a

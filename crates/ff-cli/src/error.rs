@@ -137,9 +137,12 @@ impl Error {
 
     /// The database cannot be opened.
     pub(crate) fn open(store: &str, error: &BackendError) -> Self {
-        let mut answer = Self::new(Exit::Error, "store", format!("cannot open the store `{store}`"))
-            .why(error.message())
-            .fix("check the path and its permissions, or name another with --store sqlite:PATH");
+        let mut answer =
+            Self::new(Exit::Error, "store", format!("cannot open the store `{store}`"))
+                .why(error.message())
+                .fix(
+                    "check the path and its permissions, or name another with --store sqlite:PATH",
+                );
         answer.retryable = error.kind().is_retryable();
         answer
     }
@@ -221,10 +224,8 @@ fn explain(error: &EngineError) -> Told {
             told(Exit::Error, "bug", format!("an invariant of the engine is broken: {kind:?}"))
                 .fix("run `ff verify` and report what it prints")
         }
-        EngineError::Transport { source, .. } => {
-            told(Exit::Error, "storage", source.to_string())
-                .fix("check the disk and the file's permissions, then run the command again")
-        }
+        EngineError::Transport { source, .. } => told(Exit::Error, "storage", source.to_string())
+            .fix("check the disk and the file's permissions, then run the command again"),
         EngineError::Unavailable { op } => {
             told(Exit::Error, "unavailable", format!("this store does not offer `{op}`"))
         }
@@ -279,9 +280,15 @@ fn explain_validation(kind: &ValidationKind, detail: &str) -> Told {
 
 fn explain_contention(kind: &ContentionKind) -> Told {
     match kind {
-        ContentionKind::ExecutionNotActive { terminal_outcome, .. } if !terminal_outcome.is_empty() => {
-            told(Exit::Conflict, "already_ended", format!("it has already ended: {terminal_outcome}"))
-                .fix("`ff exec get` shows how; `ff exec replay` opens it again")
+        ContentionKind::ExecutionNotActive { terminal_outcome, .. }
+            if !terminal_outcome.is_empty() =>
+        {
+            told(
+                Exit::Conflict,
+                "already_ended",
+                format!("it has already ended: {terminal_outcome}"),
+            )
+            .fix("`ff exec get` shows how; `ff exec replay` opens it again")
         }
         ContentionKind::ExecutionNotActive { .. } => {
             told(Exit::Conflict, "not_active", "it is not running now")
@@ -295,8 +302,10 @@ fn explain_contention(kind: &ContentionKind) -> Told {
         ContentionKind::LeaseConflict => {
             told(Exit::Conflict, "stale_lease", "another worker holds it now")
         }
-        other => told(Exit::Conflict, "contention", format!("another process was faster ({other:?})"))
-            .fix("run the command again"),
+        other => {
+            told(Exit::Conflict, "contention", format!("another process was faster ({other:?})"))
+                .fix("run the command again")
+        }
     }
 }
 
@@ -321,10 +330,12 @@ fn explain_state(kind: &StateKind) -> Told {
             told(Exit::Conflict, "not_ended", "it has not ended yet")
                 .fix("wait for it, or `ff exec cancel` it first")
         }
-        StateKind::MaxReplaysExhausted => {
-            told(Exit::Conflict, "replays_exhausted", "it was replayed as often as its policy allows")
-                .fix("submit it anew")
-        }
+        StateKind::MaxReplaysExhausted => told(
+            Exit::Conflict,
+            "replays_exhausted",
+            "it was replayed as often as its policy allows",
+        )
+        .fix("submit it anew"),
         StateKind::Terminal => told(Exit::Conflict, "already_ended", "it has already ended")
             .fix("`ff exec get` shows how; `ff exec replay` opens it again"),
         StateKind::StaleLease | StateKind::LeaseExpired | StateKind::LeaseRevoked => {

@@ -127,7 +127,9 @@ mod tests {
         assert!(parse_tag("=b").is_err() && parse_tag("ab").is_err());
         assert_eq!(parse_state("waiting_children"), Ok(PublicState::WaitingChildren));
         assert!(parse_state("done").unwrap_err().contains("completed"));
-        assert!(parse_lane("").is_err() && parse_lane("a\n").is_err() && parse_lane("mail").is_ok());
+        assert!(
+            parse_lane("").is_err() && parse_lane("a\n").is_err() && parse_lane("mail").is_ok()
+        );
     }
 
     #[test]

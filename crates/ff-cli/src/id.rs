@@ -61,10 +61,12 @@ pub(crate) async fn resolve(engine: &dyn EngineBackend, text: &str) -> Result<Ex
         .map_err(|error| Error::engine(&format!("look up `{text}`"), &error))?;
     match found.as_slice() {
         [only] => Ok(only.clone()),
-        [] => {
-            Err(Error::new(Exit::NotFound, "not_found", format!("no execution begins with `{text}`"))
-                .fix("`ff exec list` shows what there is; --store or FF_STORE names the store"))
-        }
+        [] => Err(Error::new(
+            Exit::NotFound,
+            "not_found",
+            format!("no execution begins with `{text}`"),
+        )
+        .fix("`ff exec list` shows what there is; --store or FF_STORE names the store")),
         several => Err(Error::new(
             Exit::Conflict,
             "ambiguous",
@@ -105,7 +107,9 @@ mod tests {
     #[test]
     fn what_is_no_id_is_a_usage_error() {
         let long = format!("{UUID}0");
-        for text in ["", "exe_", "flo_018f", "xyz", "-1", &long, "{fp:x}:1", "018f 2b6c", "exe_exe_0"] {
+        for text in
+            ["", "exe_", "flo_018f", "xyz", "-1", &long, "{fp:x}:1", "018f 2b6c", "exe_exe_0"]
+        {
             assert_eq!(parse(text).unwrap_err().exit, Exit::Usage, "{text}");
         }
     }

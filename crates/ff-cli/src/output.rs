@@ -61,7 +61,8 @@ impl Output {
             serde_json::to_string(value)
         };
         let text = text.map_err(|error| {
-            Error::new(crate::error::Exit::Error, "json", "cannot write JSON").why(error.to_string())
+            Error::new(crate::error::Exit::Error, "json", "cannot write JSON")
+                .why(error.to_string())
         })?;
         self.line(&text)
     }
@@ -122,14 +123,9 @@ impl Output {
         if self.color { cell.add_attribute(Attribute::Bold) } else { cell }
     }
 
-    /// A cell of user data.
-    pub(crate) fn cell(&self, text: impl AsRef<str>) -> Cell {
-        Cell::new(escape(text.as_ref()))
-    }
-
     /// A cell whose colour carries a judgement.
     pub(crate) fn judged(&self, text: impl AsRef<str>, good: bool) -> Cell {
-        let cell = self.cell(text);
+        let cell = cell(text);
         match (self.color, good) {
             (true, true) => cell.fg(Color::Green),
             (true, false) => cell.fg(Color::Red),
@@ -155,6 +151,11 @@ impl Output {
             _ => cell,
         }
     }
+}
+
+/// A cell of user data.
+pub(crate) fn cell(text: impl AsRef<str>) -> Cell {
+    Cell::new(escape(text.as_ref()))
 }
 
 /// Whether to colour what goes to a stream; `NO_COLOR` says no, whatever its value, unless empty.

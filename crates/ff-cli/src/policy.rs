@@ -36,7 +36,7 @@ impl Wishes {
         // A policy without a retry policy retries nothing, so a back-off alone means the default retries.
         let retry_policy =
             (self.retries.is_some() || self.backoff.is_some()).then(|| RetryPolicy {
-                max_retries: self.retries.unwrap_or(RetryPolicy::default().max_retries),
+                max_retries: self.retries.unwrap_or_else(|| RetryPolicy::default().max_retries),
                 backoff: self.backoff.clone().unwrap_or_default(),
                 ..RetryPolicy::default()
             });
@@ -128,8 +128,20 @@ mod tests {
     #[test]
     fn what_is_no_backoff_is_refused() {
         for text in [
-            "", "5s", "fixed", "fixed:5", "exp:1s", "exp:1s..", "exp:60s..1s", "exp:1s..2", "lin:1s",
-            "exp:1s..2s*", "exp:1s..2s*x", "exp:1s..2s*0.5", "exp:1s..2s*NaN", "exp:1s..2s*inf",
+            "",
+            "5s",
+            "fixed",
+            "fixed:5",
+            "exp:1s",
+            "exp:1s..",
+            "exp:60s..1s",
+            "exp:1s..2",
+            "lin:1s",
+            "exp:1s..2s*",
+            "exp:1s..2s*x",
+            "exp:1s..2s*0.5",
+            "exp:1s..2s*NaN",
+            "exp:1s..2s*inf",
         ] {
             assert!(parse_backoff(text).unwrap_err().contains("fixed:5s"), "{text}");
         }
@@ -154,7 +166,8 @@ mod tests {
         assert_eq!((timeout.attempt_timeout_ms, timeout.max_reclaim_count), (Some(2_000), 7));
         assert!(policy.routing_requirements.unwrap().required_capabilities.contains("gpu"));
 
-        let backoff = Wishes { backoff: Some(parse_backoff("fixed:1s").unwrap()), ..Wishes::default() };
+        let backoff =
+            Wishes { backoff: Some(parse_backoff("fixed:1s").unwrap()), ..Wishes::default() };
         assert_eq!(backoff.policy().retry_policy.unwrap().max_retries, 3);
     }
 }

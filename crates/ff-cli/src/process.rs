@@ -296,7 +296,8 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 /// The helper: runs `COMMAND ARGS…` after the parent's process id, and answers the exit code.
 pub(crate) fn run_helper(args: impl IntoIterator<Item = OsString>) -> u8 {
     let mut args = args.into_iter();
-    let parent = args.next().and_then(|id| id.to_str()?.parse::<i32>().ok()).and_then(Pid::from_raw);
+    let parent =
+        args.next().and_then(|id| id.to_str()?.parse::<i32>().ok()).and_then(Pid::from_raw);
     let (Some(parent), Some(program)) = (parent, args.next()) else {
         eprintln!("ff: `{HELPER}` is started by `ff work` only");
         return crate::error::Exit::Usage.code();

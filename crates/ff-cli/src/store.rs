@@ -73,9 +73,10 @@ impl Store {
 
     /// Copies the database to a new file while others work on it.
     pub(crate) async fn backup(&self, path: &Path) -> Result<BackupReport> {
-        self.sqlite.backup(path).await.map_err(|error| {
-            Error::engine(&format!("back up to `{}`", path.display()), &error)
-        })
+        self.sqlite
+            .backup(path)
+            .await
+            .map_err(|error| Error::engine(&format!("back up to `{}`", path.display()), &error))
     }
 
     /// Ends background work. What is acknowledged is stored already, so a failure here loses nothing.

@@ -26,7 +26,7 @@ pub(crate) fn absolute(at_ms: i64) -> String {
     let Ok(moment) = jiff::Timestamp::from_millisecond(at_ms) else {
         return format!("{at_ms} ms");
     };
-    let zoned = moment.to_zoned(jiff::tz::TimeZone::system());
+    let zoned = moment.to_zoned_datetime(jiff::tz::TimeZone::system());
     zoned.strftime("%Y-%m-%d %H:%M:%S%.3f %:z").to_string()
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn absolute(at_ms: i64) -> String {
 pub(crate) fn clock() -> String {
     jiff::Timestamp::from_millisecond(epoch_ms()).map_or_else(
         |_| "--:--:--".to_owned(),
-        |now| now.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
+        |now| now.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
     )
 }
 

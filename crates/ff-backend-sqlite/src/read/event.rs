@@ -28,15 +28,18 @@ pub(crate) fn list(
     limit: usize,
 ) -> Result<Vec<(i64, Event)>, EngineError> {
     let what = "list events";
-    let (sql, read): (_, fn(&Row<'_>) -> Result<(i64, Event), EngineError>) = match topic {
-        Topic::Lease => (statement::LEASE_EVENT_LIST, lease),
-        Topic::Completion => (statement::COMPLETION_EVENT_LIST, completion),
+    let sql = match topic {
+        Topic::Lease => statement::LEASE_EVENT_LIST,
+        Topic::Completion => statement::COMPLETION_EVENT_LIST,
     };
     let mut statement = prepared(conn, sql)?;
     let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing(what)? {
-        found.push(read(row)?);
+        found.push(match topic {
+            Topic::Lease => lease(row)?,
+            Topic::Completion => completion(row)?,
+        });
     }
     Ok(found)
 }
@@ -56,8 +59,8 @@ fn lease(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     let event_id = columns.next()?;
     let of = Number(event_id);
     let partition: i64 = columns.next()?;
-    let partition = u16::try_from(partition)
-        .map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
+    let partition =
+        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
     let uuid = columns.text()?;
     let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
     let execution_id = ExecutionId::from_parts(partition, uuid);

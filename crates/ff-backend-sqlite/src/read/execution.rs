@@ -82,7 +82,9 @@ pub(crate) fn scan(
     let what = "walk executions";
     // Exclusive ends. No UUID is as small as the empty blob.
     let (mut low, mut high) = match scan.partition {
-        Some(partition) => ((i64::from(partition), Vec::new()), (i64::from(partition) + 1, Vec::new())),
+        Some(partition) => {
+            ((i64::from(partition), Vec::new()), (i64::from(partition) + 1, Vec::new()))
+        }
         None => ((i64::MIN, Vec::new()), (i64::MAX, Vec::new())),
     };
     if let Some(after) = &scan.after {
@@ -145,5 +147,8 @@ pub(crate) fn uuid_range(
     }
     found.sort_unstable();
     found.truncate(limit);
-    Ok(found.into_iter().map(|(uuid, partition)| ExecutionId::from_parts(partition, uuid)).collect())
+    Ok(found
+        .into_iter()
+        .map(|(uuid, partition)| ExecutionId::from_parts(partition, uuid))
+        .collect())
 }

@@ -29,16 +29,16 @@ pub(crate) async fn run(location: &Location, output: Output, args: BackupArgs) -
     let report = store.backup(&args.path).await?;
     store.close().await;
     match output.format {
-        Format::Json => output.json(
-            &json!({"path": shown, "bytes": report.bytes, "pages": report.pages}),
-        )?,
-        Format::Id => output.line(&shown)?,
+        Format::Json => {
+            output.json(&json!({"path": shown, "bytes": report.bytes, "pages": report.pages}))
+        }
+        Format::Id => output.line(&shown),
         Format::Table => output.line(&format!(
             "backed up {} in {} pages to {}",
             size(report.bytes),
             report.pages,
             crate::output::escape(&shown)
-        ))?,
-    }
+        )),
+    }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -20,7 +20,7 @@ use crate::duration::{self, size};
 use crate::error::{Error, Exit, Result};
 use crate::filter::{ENDED, Filter, find_all, is_ended, next_page};
 use crate::id;
-use crate::output::{Format, Output, escape, put_bytes, shorten};
+use crate::output::{Format, Output, cell, escape, put_bytes, shorten};
 use crate::store::{Location, Purpose, Store};
 use crate::time;
 
@@ -185,13 +185,13 @@ async fn list(engine: &dyn EngineBackend, output: Output, args: ListArgs) -> Res
                 .map(|row| {
                     let reason = shorten(row.reason.as_deref().unwrap_or(""), REASON_SHOWN);
                     vec![
-                        output.cell(id::show(&row.execution_id)),
+                        cell(id::show(&row.execution_id)),
                         output.state(row.public_state),
-                        output.cell(&row.execution_kind),
-                        output.cell(row.lane_id.as_str()),
-                        output.cell(row.attempt_count.to_string()),
-                        output.cell(time::relative(row.created_at.0, now)),
-                        output.cell(reason),
+                        cell(&row.execution_kind),
+                        cell(row.lane_id.as_str()),
+                        cell(row.attempt_count.to_string()),
+                        cell(time::relative(row.created_at.0, now)),
+                        cell(reason),
                     ]
                 })
                 .collect();
@@ -231,11 +231,8 @@ async fn summary(engine: &dyn EngineBackend, id: &ExecutionId) -> Result<Executi
 }
 
 fn not_found(id: &ExecutionId) -> Error {
-    Error::engine(
-        &format!("find {}", id::show(id)),
-        &EngineError::NotFound { entity: "execution" },
-    )
-    .about(id)
+    Error::engine(&format!("find {}", id::show(id)), &EngineError::NotFound { entity: "execution" })
+        .about(id)
 }
 
 async fn get(engine: &dyn EngineBackend, output: Output, ids: &[String]) -> Result<ExitCode> {
@@ -301,12 +298,12 @@ fn show(
     let moment =
         |at: TimestampMs| format!("{} ({})", time::absolute(at.0), time::relative(at.0, now));
     let mut pairs = vec![
-        ("id", output.cell(id::show(&summary.execution_id))),
+        ("id", cell(id::show(&summary.execution_id))),
         ("state", output.state(summary.public_state)),
-        ("kind", output.cell(&summary.execution_kind)),
-        ("lane", output.cell(summary.lane_id.as_str())),
-        ("priority", output.cell(summary.priority.to_string())),
-        ("created", output.cell(moment(summary.created_at))),
+        ("kind", cell(&summary.execution_kind)),
+        ("lane", cell(summary.lane_id.as_str())),
+        ("priority", cell(summary.priority.to_string())),
+        ("created", cell(moment(summary.created_at))),
     ];
     for (name, at) in [
         ("started", summary.started_at),
@@ -315,35 +312,36 @@ fn show(
         ("deadline", summary.deadline_at),
     ] {
         if let Some(at) = at {
-            pairs.push((name, output.cell(moment(at))));
+            pairs.push((name, cell(moment(at))));
         }
     }
     pairs.push((
         "counts",
-        output.cell(format!(
+        cell(format!(
             "{} attempts, {} retries, {} reclaims, {} replays",
             summary.attempt_count, summary.retry_count, summary.reclaim_count, summary.replay_count
         )),
     ));
     if let Some(worker) = &summary.worker_instance_id {
         let lease = format!("{worker}, lease epoch {}", summary.lease_epoch);
-        pairs.push(("worker", output.cell(lease)));
+        pairs.push(("worker", cell(lease)));
     }
     if summary.progress_pct.is_some() || summary.progress_message.is_some() {
         let percent = summary.progress_pct.map_or_else(String::new, |pct| format!("{pct}% "));
         let message = summary.progress_message.as_deref().unwrap_or("");
-        pairs.push(("progress", output.cell(format!("{percent}{message}"))));
+        pairs.push(("progress", cell(format!("{percent}{message}"))));
     }
     if !summary.tags.is_empty() {
-        let tags: Vec<_> = summary.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        pairs.push(("tags", output.cell(tags.join(" "))));
+        let tags: Vec<_> =
+            summary.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        pairs.push(("tags", cell(tags.join(" "))));
     }
     if let Some(reason) = &summary.reason {
-        pairs.push(("reason", output.cell(reason)));
+        pairs.push(("reason", cell(reason)));
     }
-    pairs.push(("payload", output.cell(preview(&context.input_payload))));
+    pairs.push(("payload", cell(preview(&context.input_payload))));
     if let Some(result) = result {
-        pairs.push(("result", output.cell(preview(result))));
+        pairs.push(("result", cell(preview(result))));
     }
     output.pairs(pairs)?;
     output.line("")?;
@@ -356,8 +354,7 @@ fn show(
                 }
                 _ => "-".to_owned(),
             };
-            let worker =
-                attempt.worker_instance_id.as_ref().map_or("-", |worker| worker.as_str());
+            let worker = attempt.worker_instance_id.as_ref().map_or("-", |worker| worker.as_str());
             let mut reason = attempt.failure_reason.clone().unwrap_or_default();
             if let Some(category) = &attempt.failure_category
                 && !reason.is_empty()
@@ -365,16 +362,14 @@ fn show(
                 reason = format!("{category}: {reason}");
             }
             vec![
-                output.cell(format!("{}", u64::from(attempt.attempt_index.0) + 1)),
-                output.cell(attempt.attempt_type.as_str()),
-                output.cell(attempt.lease_epoch.to_string()),
-                output.cell(worker),
-                output.cell(
-                    attempt.started_at.map_or_else(|| "-".to_owned(), |at| time::absolute(at.0)),
-                ),
-                output.cell(took),
-                output.cell(attempt.outcome.as_deref().unwrap_or("open")),
-                output.cell(reason),
+                cell(format!("{}", u64::from(attempt.attempt_index.0) + 1)),
+                cell(attempt.attempt_type.as_str()),
+                cell(attempt.lease_epoch.to_string()),
+                cell(worker),
+                cell(attempt.started_at.map_or_else(|| "-".to_owned(), |at| time::absolute(at.0))),
+                cell(took),
+                cell(attempt.outcome.as_deref().unwrap_or("open")),
+                cell(reason),
             ]
         })
         .collect();
@@ -492,12 +487,12 @@ fn show_events(output: Output, transitions: &[TransitionInfo]) -> Result<()> {
         .iter()
         .map(|change| {
             vec![
-                output.cell(change.version.to_string()),
-                output.cell(time::absolute(change.at.0)),
-                change.from_state.map_or_else(|| output.cell("-"), |state| output.state(state)),
+                cell(change.version.to_string()),
+                cell(time::absolute(change.at.0)),
+                change.from_state.map_or_else(|| cell("-"), |state| output.state(state)),
                 output.state(change.to_state),
-                output.cell(change.lease_epoch.to_string()),
-                output.cell(&change.cause),
+                cell(change.lease_epoch.to_string()),
+                cell(&change.cause),
             ]
         })
         .collect();
@@ -517,8 +512,9 @@ async fn selected(
     match (selection.ids.is_empty(), selection.filter.is_empty()) {
         (true, true) => Err(Error::usage("nothing is selected")
             .fix("give ids, or a filter: --state, --lane, --kind, --tag")),
-        (false, false) => Err(Error::usage("ids and a filter are given")
-            .fix("give ids or a filter, not both")),
+        (false, false) => {
+            Err(Error::usage("ids and a filter are given").fix("give ids or a filter, not both"))
+        }
         (false, true) => {
             let mut ids = Vec::with_capacity(selection.ids.len());
             for text in &selection.ids {
@@ -629,8 +625,7 @@ fn tell(output: Output, verb: &str, done: &str, changes: Vec<Changed>) -> Result
 }
 
 async fn cancel(engine: &dyn EngineBackend, output: Output, args: CancelArgs) -> Result<ExitCode> {
-    let open: Vec<_> =
-        PublicState::ALL.iter().copied().filter(|state| !is_ended(*state)).collect();
+    let open: Vec<_> = PublicState::ALL.iter().copied().filter(|state| !is_ended(*state)).collect();
     let ids = selected(engine, &args.selection, &open).await?;
     confirmed(output, "cancel", ids.len(), args.selection.yes)?;
     let reason = args.reason.as_str();
@@ -667,7 +662,9 @@ async fn replay(engine: &dyn EngineBackend, output: Output, args: ReplayArgs) ->
                 now: TimestampMs(time::epoch_ms()),
             };
             let answer = engine.replay_execution(call).await;
-            let state = answer.map(|ff_core::contracts::ReplayExecutionResult::Replayed { public_state }| public_state);
+            let state = answer.map(
+                |ff_core::contracts::ReplayExecutionResult::Replayed { public_state }| public_state,
+            );
             (id, state)
         })
         .buffer_unordered(CONCURRENT_CHANGES)
@@ -684,13 +681,10 @@ async fn priority(
     let Some((last, ids)) = args.ids_and_priority.split_last() else {
         return Err(Error::usage("ids and a priority are missing"));
     };
-    let new_priority = match last.parse::<i32>() {
-        Ok(number @ 0..=9_000) => number,
-        _ => {
-            return Err(Error::usage(format!("`{last}` is not a priority"))
-                .why("the last argument is the new priority, a number from 0 to 9000")
-                .fix("write `ff exec priority ID 500`"));
-        }
+    let Ok(new_priority @ 0..=9_000) = last.parse::<i32>() else {
+        return Err(Error::usage(format!("`{last}` is not a priority"))
+            .why("the last argument is the new priority, a number from 0 to 9000")
+            .fix("write `ff exec priority ID 500`"));
     };
     let mut changes: Vec<Changed> = Vec::new();
     for text in ids {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::filter::parse_lane;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, cell};
 use crate::store::{Location, Purpose, Store};
 use crate::time;
 
@@ -74,12 +74,12 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
                         .oldest_waiting_at
                         .map_or_else(|| "-".to_owned(), |at| time::relative(at.0, now));
                     vec![
-                        output.cell(lane.lane_id.as_str()),
+                        cell(lane.lane_id.as_str()),
                         output.judged(lane.state.as_str(), lane.state == LaneState::Active),
-                        output.cell(lane.waiting.to_string()),
-                        output.cell(lane.delayed.to_string()),
-                        output.cell(lane.active.to_string()),
-                        output.cell(oldest),
+                        cell(lane.waiting.to_string()),
+                        cell(lane.delayed.to_string()),
+                        cell(lane.active.to_string()),
+                        cell(oldest),
                     ]
                 })
                 .collect();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::error::{Exit, Result};
-use crate::output::Output;
+use crate::output::{Output, cell};
 use crate::store::{Location, Purpose, Store};
 
 pub(crate) async fn run(location: &Location, output: Output) -> Result<ExitCode> {
@@ -40,9 +40,9 @@ pub(crate) async fn run(location: &Location, output: Output) -> Result<ExitCode>
                 let verdict =
                     if check.count == 0 { "ok".to_owned() } else { check.count.to_string() };
                 vec![
-                    output.cell(&check.name),
+                    cell(&check.name),
                     output.judged(verdict, check.count == 0),
-                    output.cell(&check.title),
+                    cell(&check.title),
                 ]
             })
             .collect();

@@ -33,7 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::duration::{self, parse_positive};
+use crate::duration;
 use crate::error::{Error, Exit, Result, is_retryable};
 use crate::filter::parse_lane;
 use crate::id;
@@ -490,6 +490,25 @@ async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
     }
 }
 
+/// Waits until the lease is known to be gone, and says why.
+async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
+    let why = lost.wait_for(Option::is_some).await.ok().map(|why| why.clone());
+    match why {
+        Some(why) => why.unwrap_or_default(),
+        // The slot that would say so is gone itself, and with it the attempt.
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the worker has been asked to stop this firmly.
+async fn reached(stage: &mut watch::Receiver<Stage>, asked: Stage) {
+    let listening = stage.wait_for(|stage| *stage >= asked).await.is_ok();
+    if !listening {
+        // Nobody listens for signals any more, so none comes.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// What the worker tells the engine about an attempt.
 enum Verdict {
     Complete(Vec<u8>),
@@ -515,7 +534,12 @@ impl Worker {
         loop {
             let answer = self
                 .engine
-                .claim_batch(&self.lanes, &self.capabilities, self.policy(), max.min(CLAIM_BATCH_MAX))
+                .claim_batch(
+                    &self.lanes,
+                    &self.capabilities,
+                    self.policy(),
+                    max.min(CLAIM_BATCH_MAX),
+                )
                 .await;
             match answer {
                 Err(error) if is_retryable(&error) => {
@@ -601,13 +625,12 @@ impl Worker {
         let mut stage = self.stage.clone();
         let event = tokio::select! {
             event = command.event() => event,
-            _ = lost.wait_for(Option::is_some) => {
-                let why = lost.borrow().clone().unwrap_or_default();
+            why = gone(&mut lost) => {
                 self.end(&mut command).await;
                 command.finish().await;
                 return (Outcome::Lost, format!("stopped, the lease is gone: {why}"));
             }
-            _ = stage.wait_for(|stage| *stage >= Stage::Stop) => {
+            () = reached(&mut stage, Stage::Stop) => {
                 self.end(&mut command).await;
                 command.finish().await;
                 let outcome = self.release(&slot.handle).await;
@@ -640,7 +663,7 @@ impl Worker {
         let mut stage = self.stage.clone();
         let hurried = tokio::select! {
             () = command.terminate(self.grace) => false,
-            _ = stage.wait_for(|stage| *stage == Stage::Kill) => true,
+            () = reached(&mut stage, Stage::Kill) => true,
         };
         if hurried {
             command.kill().await;
@@ -670,14 +693,12 @@ impl Worker {
         let mut pause = RETRY_FIRST;
         loop {
             let answer = match &verdict {
-                Verdict::Complete(result) => self
-                    .engine
-                    .complete(&slot.handle, Some(result.clone()))
-                    .await
-                    .map(|()| {
+                Verdict::Complete(result) => {
+                    self.engine.complete(&slot.handle, Some(result.clone())).await.map(|()| {
                         let size = duration::size(u64::try_from(result.len()).unwrap_or(u64::MAX));
                         (Outcome::Completed, format!("completed, {size}"))
-                    }),
+                    })
+                }
                 Verdict::Fail(reason, class) => self
                     .engine
                     .fail(&slot.handle, FailureReason::new(reason.clone()), *class)
@@ -735,7 +756,8 @@ fn verdict(status: ExitStatus, left: Left, limit: usize) -> Verdict {
     if status.success() {
         return Verdict::Complete(left.stdout);
     }
-    let permanent = status.code().and_then(|code| PERMANENT.iter().find(|(known, _)| *known == code));
+    let permanent =
+        status.code().and_then(|code| PERMANENT.iter().find(|(known, _)| *known == code));
     let class = match permanent {
         Some(_) => FailureClass::Permanent,
         None => FailureClass::Transient,
@@ -757,11 +779,8 @@ mod tests {
     use super::*;
 
     fn after(raw: i32, stderr: &str) -> Verdict {
-        let left = Left {
-            stdout: b"out".to_vec(),
-            too_large: false,
-            stderr_tail: stderr.to_owned(),
-        };
+        let left =
+            Left { stdout: b"out".to_vec(), too_large: false, stderr_tail: stderr.to_owned() };
         verdict(ExitStatus::from_raw(raw), left, 10)
     }
 
@@ -801,7 +820,10 @@ mod tests {
     #[test]
     fn a_program_is_looked_for_before_anything_is_claimed() {
         assert!(find_program(&["sh".into(), "-c".into()]).is_ok());
-        assert_eq!(find_program(&["no-such-program-here".into()]).unwrap_err().exit, Exit::NotFound);
+        assert_eq!(
+            find_program(&["no-such-program-here".into()]).unwrap_err().exit,
+            Exit::NotFound
+        );
         assert!(find_program(&["/etc/passwd".into()]).is_err());
         assert!(find_program(&[]).is_err());
     }
@@ -809,7 +831,9 @@ mod tests {
     #[test]
     fn a_lease_has_a_sensible_length() {
         assert!(parse_ttl("2s").is_ok() && parse_ttl("24h").is_ok());
-        assert!(parse_ttl("10ms").is_err() && parse_ttl("25h").is_err() && parse_ttl("30").is_err());
+        assert!(
+            parse_ttl("10ms").is_err() && parse_ttl("25h").is_err() && parse_ttl("30").is_err()
+        );
     }
 
     #[test]

@@ -8,11 +8,17 @@ use crate::dice::Dice;
 /// Executions of the world.
 pub const SLOTS: u8 = 6;
 
+/// The slot of the execution that was claimed last.
+pub const NEWEST: u8 = u8::MAX;
+
 /// Lanes of the world.
 pub const LANES: [&str; 2] = ["fast", "slow"];
 
 /// Capability sets that workers offer and executions ask for.
 pub const CAPABILITIES: [&[&str]; 4] = [&[], &["gpu"], &["gpu", "eu"], &["eu"]];
+
+/// The index of an offer that is none of the sets.
+pub const MALFORMED_OFFER: u8 = u8::MAX;
 
 /// Milliseconds that leases, grants, delays and time-outs take, so that they end together.
 pub const SPANS: [u64; 4] = [10, 50, 100, 200];
@@ -259,14 +265,60 @@ pub const OPERATIONS: [&str; 50] = [
 /// The sequence of a seed. A longer one begins with the shorter one.
 pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
     let mut dice = Dice::new(seed);
-    (0..length).map(|step| command(&mut dice, step)).collect()
+    let mut commands = Vec::with_capacity(length + 4);
+    // A world without executions only answers that nothing is there.
+    while commands.len() < 4.min(length) {
+        commands.push(Command::Create(birth(&mut dice, 0)));
+    }
+    while commands.len() < length {
+        if dice.chance(6) {
+            commands.extend(burst(&mut dice));
+        } else {
+            commands.push(command(&mut dice));
+        }
+    }
+    commands.truncate(length);
+    commands
 }
 
-fn command(dice: &mut Dice, step: usize) -> Command {
-    // A world without executions only answers that nothing is there.
-    if step < 3 {
-        return Command::Create(birth(dice, 0));
+/// Commands that rarely meet by chance.
+fn burst(dice: &mut Dice) -> Vec<Command> {
+    let (slot, worker) = (slot(dice), Worker { has: 2, ..worker(dice) });
+    let claim = Command::Claim { lane: lane(dice), worker };
+    let wait = Command::Time(dice.pick(&[
+        Step::ToBoundary(0),
+        Step::ToBoundary(0),
+        Step::By(worker.ttl.min(200)),
+        Step::By(worker.ttl.min(200) + 1),
+        Step::By(worker.ttl.min(200).saturating_sub(1)),
+    ]));
+    match dice.below(4) {
+        0 => vec![
+            Command::IssueClaimGrant { slot, worker },
+            Command::ClaimExecution { slot, worker, timeout: None },
+        ],
+        1 => vec![
+            Command::IssueClaimGrant { slot, worker },
+            wait,
+            Command::ClaimExecution { slot, worker, timeout: Some(50) },
+        ],
+        2 => vec![
+            claim,
+            if dice.chance(50) { Command::Revoke { slot: NEWEST, lease: Tweak::None } } else { wait },
+            Command::IssueReclaimGrant { slot: NEWEST, worker },
+            Command::Reclaim { slot: NEWEST, worker, cap: None },
+        ],
+        _ => vec![
+            claim,
+            Command::Time(Step::ToBoundary(0)),
+            Command::IssueReclaimGrant { slot: NEWEST, worker },
+            wait,
+            Command::Reclaim { slot: NEWEST, worker, cap: Some(0) },
+        ],
     }
+}
+
+fn command(dice: &mut Dice) -> Command {
     match dice.below(100) {
         0..=9 => Command::Create(birth(dice, 12)),
         10..=11 => {
@@ -275,9 +327,9 @@ fn command(dice: &mut Dice, step: usize) -> Command {
         }
         12..=23 => Command::Claim { lane: lane(dice), worker: worker(dice) },
         24..=26 => Command::ClaimBatch {
-            lanes: dice.pick(&[0, 1, 2, 2, 2, 3]),
+            lanes: dice.pick(&[0, 1, 2, 2, 2, 2, 2, 2, 2, 3]),
             worker: worker(dice),
-            max: dice.pick(&[0, 1, 2, 2, 3, 6, 257]),
+            max: dice.pick(&[1, 1, 2, 2, 2, 3, 3, 6, 256, 0, 257]),
         },
         27..=28 => Command::ClaimForWorker { lane: lane(dice), worker: worker(dice) },
         29..=31 => Command::IssueClaimGrant { slot: slot(dice), worker: worker(dice) },
@@ -320,7 +372,7 @@ fn command(dice: &mut Dice, step: usize) -> Command {
         62..=64 => Command::FailTyped {
             proof: proof(dice),
             category: small(dice, 4),
-            policy: small(dice, 6),
+            policy: small(dice, 12),
             source: source(dice),
         },
         65 => Command::Cancel(proof(dice)),
@@ -375,7 +427,7 @@ fn small(dice: &mut Dice, bound: u64) -> u8 {
 }
 
 fn slot(dice: &mut Dice) -> u8 {
-    small(dice, u64::from(SLOTS))
+    if dice.chance(35) { NEWEST } else { small(dice, u64::from(SLOTS)) }
 }
 
 fn lane(dice: &mut Dice) -> u8 {
@@ -398,7 +450,11 @@ fn worker(dice: &mut Dice) -> Worker {
     Worker {
         number: small(dice, 3),
         // The full set fits everything; most claims shall find something.
-        has: if dice.chance(60) { 2 } else { small(dice, 5) },
+        has: match dice.below(100) {
+            0..=64 => 2,
+            65..=96 => small(dice, 4),
+            _ => MALFORMED_OFFER,
+        },
         ttl: span(dice),
     }
 }
@@ -446,7 +502,7 @@ fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
         Flaw::None
     };
     Birth {
-        slot: slot(dice),
+        slot: small(dice, u64::from(SLOTS)),
         lane: lane(dice),
         needs: dice.pick(&[0, 0, 0, 1, 2, 3]),
         key: dice.pick(&[None, None, None, Some(0), Some(1)]),

@@ -30,11 +30,11 @@ use ff_core::types::{
 use uuid::Uuid;
 
 use super::alphabet::{
-    Birth, CAPABILITIES, Command, Flaw, LANES, Policy, Proof, READS, Read, SLOTS, Source, Step,
-    Tweak, Worker,
+    Birth, CAPABILITIES, Command, Flaw, LANES, NEWEST, Policy, Proof, READS, Read, SLOTS, Source,
+    Step, Tweak, Worker,
 };
 use super::compare::{Answer, difference};
-use crate::probe::{Cursors, Engine, Pulse};
+use crate::probe::{Cursors, Engine, Pulse, Record};
 
 /// When the world's clock starts.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -83,6 +83,9 @@ pub struct Pair {
     pub subject: Engine,
     pub oracle: Engine,
 }
+
+/// The row of the coverage table that counts transitions by their causes.
+const TRANSITIONS: &str = "(transitions at the end)";
 
 /// How often each operation gave each kind of answer.
 pub(crate) type Tally = BTreeMap<(&'static str, String), u64>;
@@ -157,7 +160,11 @@ impl World {
     }
 
     async fn end(&mut self) -> Result<(), String> {
-        self.compare_census().await?;
+        for record in self.compare_census().await? {
+            for transition in record.transitions {
+                *self.tally.entry((TRANSITIONS, transition.cause)).or_default() += 1;
+            }
+        }
         self.now = engine_time(&self.pair.oracle).await?;
         for slot in 0..SLOTS {
             for what in READS {
@@ -235,10 +242,13 @@ impl World {
         self.next_due = pulse.next_due;
     }
 
-    async fn compare_census(&self) -> Result<(), String> {
+    async fn compare_census(&self) -> Result<Vec<Record>, String> {
         let subject = self.pair.subject.census().await.map_err(broken)?;
         let oracle = self.pair.oracle.census().await.map_err(broken)?;
-        difference("stored rows", &subject, &oracle).map_or(Ok(()), Err)
+        match difference("stored rows", &subject, &oracle) {
+            Some(found) => Err(found),
+            None => Ok(oracle.executions),
+        }
     }
 
     fn move_clock(&self, step: Step) -> &'static str {
@@ -262,6 +272,9 @@ impl World {
     // ---- What names stand for ----
 
     fn id(&self, slot: u8) -> &ExecutionId {
+        if let (NEWEST, Some((_, held))) = (slot, self.held.last()) {
+            return &held.execution_id;
+        }
         &self.executions[usize::from(slot) % self.executions.len()]
     }
 
@@ -476,7 +489,7 @@ fn instance_id(worker: Worker) -> WorkerInstanceId {
     WorkerInstanceId::new(format!("instance-{}", worker.number))
 }
 
-/// Index 4 is an offer that is malformed.
+/// An index beyond the sets is an offer that is malformed.
 fn offer(worker: Worker) -> Vec<String> {
     match CAPABILITIES.get(usize::from(worker.has)) {
         Some(tokens) => tokens.iter().map(|token| (*token).to_owned()).collect(),
@@ -525,10 +538,8 @@ const CLASSES: [FailureClass; 5] = [
 
 const CATEGORIES: [&str; 4] = ["transient", "timeout", "permanent", "own"];
 
-const RETRY_POLICIES: [&str; 6] = [
-    "",
-    "",
-    "",
+/// Beyond these: none.
+const RETRY_POLICIES: [&str; 3] = [
     r#"{"max_retries":1,"backoff":{"type":"fixed","delay_ms":10}}"#,
     r#"{"max_retries":"#,
     r#"{"max_retries":5000}"#,
@@ -765,7 +776,11 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
                 attempt_index,
                 failure_reason: "it broke".to_owned(),
                 failure_category: CATEGORIES[usize::from(*category)].to_owned(),
-                retry_policy_json: RETRY_POLICIES[usize::from(*policy)].to_owned(),
+                retry_policy_json: RETRY_POLICIES
+                    .get(usize::from(*policy))
+                    .copied()
+                    .unwrap_or_default()
+                    .to_owned(),
                 next_attempt_policy_json: String::new(),
                 source: source(*by),
             };

@@ -9,7 +9,7 @@
 //! step, refused or not. Reads do not count.
 
 pub mod alphabet;
-mod compare;
+pub(crate) mod compare;
 mod driver;
 
 use std::collections::BTreeSet;
@@ -18,7 +18,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use alphabet::{Command, OPERATIONS, sequence};
-pub(crate) use compare::code_of_error;
 pub use driver::{Pair, Setup};
 use driver::{Parted, Tally};
 use tokio::task::JoinSet;

@@ -20,6 +20,7 @@ use super::rows::Candidate;
 use super::sweep::{self, Due, Forget};
 use super::{Command, Context, Transition, gate};
 use crate::EngineError;
+use crate::engine_error::ValidationKind;
 use crate::state::LaneState;
 use crate::store::Reader;
 use crate::types::{DurationMs, LaneId, TimestampMs};
@@ -34,8 +35,8 @@ pub trait Session: Reader {
     ) -> Result<(), EngineError>;
 
     /// Removes what only the passing of time makes worthless: outbox rows written before
-    /// `events_before`, idempotency keys and grants that expired at or before `now`. At most
-    /// `limit` rows of each; answers how many went.
+    /// `events_before`, idempotency keys whose window is over, and grants that expired before
+    /// `now`. At most `limit` rows of each; answers how many went.
     fn trim(
         &mut self,
         now: TimestampMs,
@@ -51,10 +52,19 @@ pub fn run<S: Session, C: Command>(
     cx: &mut Context<'_>,
 ) -> Result<Transition<C::Outcome>, EngineError> {
     let transition = decide(session, command, cx)?;
-    if !transition.changes.is_empty() || !transition.events.is_empty() {
-        session.commit(&transition, cx.now)?;
-    }
+    store(session, &transition, cx.now)?;
     Ok(transition)
+}
+
+fn store<S: Session, T>(
+    session: &mut S,
+    transition: &Transition<T>,
+    now: TimestampMs,
+) -> Result<(), EngineError> {
+    if transition.changes.is_empty() && transition.events.is_empty() {
+        return Ok(());
+    }
+    session.commit(transition, now)
 }
 
 /// Loads and decides one command, with what is due in front; writes nothing.
@@ -79,11 +89,32 @@ pub fn settle_due<S: Session>(
     let due = session.due(cx.now, DUE_STEP_MAX)?;
     let mut settled = Settled { examined: due.len(), changed: 0, opens_work: false };
     for execution_id in due {
-        let transition = run(session, &Due { execution_id }, cx)?;
+        let Some(transition) = run_if_readable(session, &Due { execution_id }, cx)? else {
+            continue;
+        };
         settled.changed += usize::from(!transition.changes.is_empty());
         settled.opens_work |= transition.opens_work();
     }
     Ok(settled)
+}
+
+/// As [`run`], but steps over an execution whose stored row cannot be read: it must not stand in
+/// everybody's way. Operations on it by id tell what is wrong with it.
+fn run_if_readable<S: Session, C: Command>(
+    session: &mut S,
+    command: &C,
+    cx: &mut Context<'_>,
+) -> Result<Option<Transition<C::Outcome>>, EngineError> {
+    let transition = match decide(session, command, cx) {
+        Ok(transition) => transition,
+        Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+            tracing::error!(%detail, "an execution is skipped because its row cannot be read");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    store(session, &transition, cx.now)?;
+    Ok(Some(transition))
 }
 
 /// What one bounded pass over the due index did.
@@ -206,7 +237,7 @@ fn take_candidates<S: Session>(
                 with_payload: request.with_payload,
             };
             lines[line].last = Some(candidate);
-            let decided = run(session, &claim, cx)?;
+            let Some(decided) = run_if_readable(session, &claim, cx)? else { continue };
             step.changed |= !decided.changes.is_empty();
             match decided.outcome {
                 ClaimDecision::Claimed(claimed) => step.claimed.push(*claimed),
@@ -235,11 +266,11 @@ pub fn has_work<R: Reader + ?Sized>(
 pub fn propose<R: Reader + ?Sized>(
     reader: &mut R,
     request: &ClaimRequest,
-    after: Option<Candidate>,
+    after: Option<&Candidate>,
 ) -> Result<Vec<Candidate>, EngineError> {
     let mut lines = open_lines(reader, request)?;
     for line in &mut lines {
-        line.last.clone_from(&after);
+        line.last = after.cloned();
     }
     let heads = next_in_line(reader, &mut lines, CLAIM_EXAMINED_MAX)?;
     Ok(heads.into_iter().map(|(_, candidate)| candidate).collect())

@@ -84,7 +84,8 @@ fn due_list(execution: &Execution, seen: &Snapshot) -> [Option<(TimestampMs, Kin
         return [None; 4];
     }
     let waits = execution.state.eligibility_state == EligibilityState::NotEligibleUntilTime;
-    let leased = execution.is_leased();
+    // A leased row without an attempt is somebody's mistake; it only has its deadline.
+    let leased = execution.is_leased() && seen.current.is_some();
     let expiry = seen.current.as_ref().and_then(|attempt| attempt.lease_expires_at);
     [
         execution.deadline_at.map(|at| (at, Kind::Deadline)),

@@ -34,7 +34,7 @@ use crate::machine::lease::{
     self, ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
 };
-use crate::machine::rows::Execution;
+use crate::machine::rows::{Candidate, Execution};
 use crate::machine::{Fence, Footprint, Snapshot, gate, policy, retry};
 use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
@@ -679,8 +679,8 @@ impl<S: Store> EngineBackend for S {
         self.settle_due().await?;
         let mut after = None;
         loop {
-            let (wanted, from) = (request.clone(), after.take());
-            let line = self.read(move |reader| drive::propose(reader, &wanted, from)).await?;
+            let (wanted, from): (_, Option<Candidate>) = (request.clone(), after.take());
+            let line = self.read(move |reader| drive::propose(reader, &wanted, from.as_ref())).await?;
             if line.is_empty() {
                 return Ok(ClaimForWorkerOutcome::no_work());
             }

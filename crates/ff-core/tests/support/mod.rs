@@ -374,9 +374,14 @@ fn issue_reclaim_grant(world: &mut World) -> Result<String, EngineError> {
     );
     Ok(match world.run(&IssueReclaimGrant { args })? {
         ReclaimGranted::Granted(_) => "granted".to_owned(),
-        ReclaimGranted::NotReclaimable { detail } => format!("not reclaimable: {detail}"),
+        ReclaimGranted::NotReclaimable { detail } => not_reclaimable(&detail),
         ReclaimGranted::CapExceeded { reclaim_count } => format!("cap at {reclaim_count}"),
     })
+}
+
+/// The found part of `<what is found> (expected …)`.
+fn not_reclaimable(detail: &str) -> String {
+    detail.split(" (").next().unwrap_or(detail).to_owned()
 }
 
 fn reclaim_execution(world: &mut World) -> Result<String, EngineError> {
@@ -396,7 +401,7 @@ fn reclaim_execution(world: &mut World) -> Result<String, EngineError> {
     );
     Ok(match world.run(&ReclaimExecution { args })? {
         Reclaimed::Claimed(claimed) => world.hold(&claimed),
-        Reclaimed::NotReclaimable { detail } => format!("not reclaimable: {detail}"),
+        Reclaimed::NotReclaimable { detail } => not_reclaimable(&detail),
         Reclaimed::CapExceeded { reclaim_count } => format!("cap at {reclaim_count}"),
         Reclaimed::GrantNotFound => "grant not found".to_owned(),
     })

@@ -85,9 +85,10 @@ impl Cancel {
     fn is_repeat(&self, execution: &Execution, seen: &Snapshot) -> bool {
         execution.outcome() == TerminalOutcome::Cancelled
             && match &self.proof {
-                CancelProof::Handle(fence) => {
-                    seen.attempt(fence.index()).is_some_and(|attempt| fence.held(attempt))
-                }
+                // An earlier attempt of the holder's may have ended otherwise.
+                CancelProof::Handle(fence) => seen.attempt(fence.index()).is_some_and(|attempt| {
+                    attempt.outcome == Some(AttemptOutcome::Cancelled) && fence.held(attempt)
+                }),
                 CancelProof::Typed { .. } => true,
             }
     }

@@ -10,9 +10,9 @@ use crate::types::ExecutionId;
 
 /// Puts an ended execution back in line as a new run.
 ///
-/// The run starts with fresh retry and reclaim counts, without the old result and reason; a
-/// deadline that its policy implies starts anew, and an absolute one that has passed is dropped.
-/// Epochs go on rising. Refused with `State(ExecutionNotTerminal)` while it has not ended and
+/// The run starts with fresh retry and reclaim counts, without the old result and reason. A
+/// deadline still ahead stays; one that has passed is dropped, and the one that the policy implies
+/// counts from now. Epochs go on rising. Refused with `State(ExecutionNotTerminal)` while it has not ended and
 /// with `State(MaxReplaysExhausted)` at the policy's cap. Not safe to repeat: each call that
 /// finds an ended execution is a run.
 #[derive(Debug, Clone)]

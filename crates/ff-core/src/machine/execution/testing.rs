@@ -255,13 +255,13 @@ pub(crate) fn stale_handle() -> Fence {
 impl<T> Transition<T> {
     /// The execution's row as the last change leaves it.
     pub(crate) fn stored(&self) -> &Execution {
-        let rows = self.changes.iter().filter_map(|change| match change {
+        let mut rows = self.changes.iter().filter_map(|change| match change {
             Change::CreateExecution { execution, .. } | Change::PutExecution(execution) => {
                 Some(&**execution)
             }
             _ => None,
         });
-        rows.last().expect("the execution's row is written")
+        rows.next_back().expect("the execution's row is written")
     }
 
     /// The attempts written, in order.

@@ -22,7 +22,7 @@ pub struct IssueReclaimGrant {
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "fields carry the contract's own names")]
 pub enum ReclaimGranted {
-    Granted(Grant),
+    Granted(Box<Grant>),
     NotReclaimable { detail: String },
     CapExceeded { reclaim_count: u32 },
 }
@@ -60,7 +60,7 @@ impl Command for IssueReclaimGrant {
             return Ok(Transition::unchanged(ReclaimGranted::NotReclaimable { detail }));
         }
 
-        let grant = Grant {
+        let grant = Box::new(Grant {
             grant_id: cx.ids.uuid(),
             execution_id: args.execution_id.clone(),
             kind: GrantKind::Reclaim,
@@ -74,13 +74,13 @@ impl Command for IssueReclaimGrant {
             ttl,
             issued_at: cx.now,
             expires_at: later(cx.now, ttl),
-        };
+        });
         Ok(Transition::unchanged(ReclaimGranted::Granted(grant.clone()))
             .change(Change::DropGrants {
                 execution_id: args.execution_id.clone(),
                 kind: GrantKind::Reclaim,
             })
-            .change(Change::PutGrant(Box::new(grant))))
+            .change(Change::PutGrant(grant)))
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
                 done.changes,
                 [
                     Change::DropGrants { execution_id, kind: GrantKind::Reclaim },
-                    Change::PutGrant(Box::new(issued)),
+                    Change::PutGrant(issued),
                 ]
             );
             assert!(done.events.is_empty());

@@ -1,0 +1,165 @@
+//! The lifecycle page shows what the rules do: this test walks every road there is and compares.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ff_core::machine::Event;
+use ff_core::machine::state::legal_transitions;
+use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy, TimeoutPolicy};
+use ff_core::state::PublicState;
+use ff_core::types::TimestampMs;
+use support::{Ask, DELAY_MS, LEASE_MS, OPERATIONS, World, create, create_delayed, due};
+
+const PAGE: &str = "../../docs/lifecycle.md";
+const BEGIN: &str = "<!-- generated:lifecycle -->\n";
+const END: &str = "<!-- /generated -->\n";
+
+/// Places in [`PublicState::ALL`]; nothing comes before the first.
+type Pair = (Option<usize>, usize);
+
+fn place(state: PublicState) -> usize {
+    let place = PublicState::ALL.iter().position(|&known| known == state);
+    place.expect("every state is listed")
+}
+
+/// One retry, one reclaim and one replay, so that every road ends.
+fn policy(attempt_timeout_ms: Option<u64>, execution_deadline_ms: Option<u64>) -> ExecutionPolicy {
+    ExecutionPolicy {
+        retry_policy: Some(RetryPolicy {
+            max_retries: 1,
+            backoff: BackoffStrategy::Fixed { delay_ms: DELAY_MS },
+            retryable_categories: Vec::new(),
+        }),
+        timeout_policy: Some(TimeoutPolicy {
+            attempt_timeout_ms,
+            execution_deadline_ms,
+            max_reclaim_count: 1,
+        }),
+        max_replay_count: 1,
+        ..ExecutionPolicy::default()
+    }
+}
+
+/// The worlds that a first command leads to.
+fn beginnings() -> Vec<World> {
+    let mut worlds = Vec::new();
+    let times = [
+        (None, None),
+        (Some(LEASE_MS / 2), None),
+        (None, Some(LEASE_MS / 2)),
+        (None, Some(DELAY_MS / 2)),
+    ];
+    for (timeout, deadline) in times {
+        for create in [create, create_delayed] {
+            let mut world = World::new(TimestampMs(1_000_000));
+            world.policy = Some(policy(timeout, deadline));
+            create(&mut world).expect("an empty store accepts it");
+            worlds.push(world);
+        }
+    }
+    worlds
+}
+
+/// Each instant at which something happens by itself.
+fn instants(world: &World) -> BTreeSet<TimestampMs> {
+    let Some(execution) = world.execution() else { return BTreeSet::new() };
+    let lease = world.rows.current(execution).and_then(|attempt| attempt.lease_expires_at);
+    let times = [execution.eligible_at, execution.attempt_timeout_at, execution.deadline_at, lease];
+    times.into_iter().flatten().filter(|at| *at > world.now).collect()
+}
+
+/// What tells two worlds apart as far as the rules go: all but the ids, epochs and instants.
+fn standing(world: &World) -> String {
+    let Some(row) = world.execution() else { return String::new() };
+    let attempt = world.rows.current(row).map(|attempt| attempt.outcome);
+    let counts = (row.retry_count, row.reclaim_count, row.replay_count);
+    let is_held = attempt.is_some() && row.is_leased() && row.epoch == world.held.lease_epoch;
+    let ahead: Vec<bool> = [row.deadline_at, row.attempt_timeout_at, row.eligible_at]
+        .iter()
+        .map(|at| at.is_some_and(|at| at > world.now))
+        .collect();
+    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {:?}", row.state, row.policy)
+}
+
+/// Every move that any sequence of commands and instants makes, with its causes.
+fn moves() -> BTreeMap<Pair, BTreeSet<String>> {
+    let asks: Vec<Ask> = OPERATIONS.iter().map(|(_, ask)| *ask).collect();
+    let mut moves: BTreeMap<Pair, BTreeSet<String>> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    let mut open: VecDeque<World> = beginnings().into();
+    while let Some(mut world) = open.pop_front() {
+        for event in std::mem::take(&mut world.rows.events) {
+            if let Event::Transition(row) = event {
+                moves.entry((row.from.map(place), place(row.to))).or_default().insert(row.cause);
+            }
+        }
+        if !known.insert(standing(&world)) {
+            continue;
+        }
+        for ask in &asks {
+            let mut next = world.clone();
+            if ask(&mut next).is_ok() {
+                open.push_back(next);
+            }
+        }
+        for instant in instants(&world) {
+            let mut next = world.clone();
+            next.now = instant;
+            due(&mut next).expect("a sweep is never refused");
+            open.push_back(next);
+        }
+    }
+    moves
+}
+
+fn diagram(moves: &BTreeMap<Pair, BTreeSet<String>>) -> String {
+    let mut text = String::from("```mermaid\nstateDiagram-v2\n");
+    for ((from, to), causes) in moves {
+        let from = from.map_or("[*]", |from| PublicState::ALL[from].as_str());
+        let to = PublicState::ALL[*to];
+        let causes = causes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "    {from} --> {to} : {causes}");
+    }
+    text.push_str("```\n");
+    text
+}
+
+#[test]
+fn the_rules_make_the_legal_moves_and_no_others() {
+    let made: Vec<Pair> = moves().into_keys().collect();
+
+    let legal: Vec<Pair> =
+        legal_transitions().iter().map(|(from, to)| (from.map(place), place(*to))).collect();
+
+    assert_eq!(made, legal);
+}
+
+/// The causes that the table under "The moves" explains.
+fn causes_in(page: &str) -> BTreeSet<&str> {
+    let (_, table) = page.split_once("## The moves").expect("the page explains the moves");
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    cells.collect()
+}
+
+/// Rewrite the page with `UPDATE_DOCS=1 cargo test -p ff-core --test lifecycle`.
+#[test]
+fn the_lifecycle_page_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a generated part");
+    let (_, after) = rest.split_once(END).expect("the generated part ends");
+    let moves = moves();
+
+    let current = format!("{before}{BEGIN}{}{END}{after}", diagram(&moves));
+
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &current).unwrap();
+    } else {
+        assert_eq!(page, current, "run with UPDATE_DOCS=1");
+    }
+    let made: BTreeSet<&str> = moves.values().flatten().map(String::as_str).collect();
+    assert_eq!(causes_in(before), made, "the table of moves names the causes there are");
+}

@@ -1,0 +1,104 @@
+//! The README's table of limits, written from the constants that enforce them.
+
+use std::fmt::Write as _;
+
+use ff_core::contracts::{CLAIM_BATCH_MAX, CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS};
+use ff_core::machine::Limits;
+use ff_core::machine::limits::{
+    DEDUP_WINDOW_MS, DELAY_MAX_MS, IDENTIFIER_MAX_BYTES, LANE_GATE_KEYS_MAX, LEASE_TTL_MAX_MS,
+    LEASE_TTL_MIN_MS, NAME_MAX_BYTES, PAYLOAD_CEILING_BYTES, PRIORITY_MAX, REASON_MAX_BYTES,
+    RECLAIMS_WITHOUT_POLICY, RETRIES_MAX, TAG_KEY_MAX_BYTES, TAG_VALUE_MAX_BYTES, TAGS_MAX,
+};
+use ff_core::policy::{CAPS_MAX_BYTES, CAPS_MAX_TOKENS, ExecutionPolicy};
+
+const BEGIN: &str = "<!-- generated:limits -->\n";
+const END: &str = "<!-- /generated -->";
+
+#[test]
+fn the_table_of_limits_is_current() {
+    let path = xtask::root().join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the limits");
+    let (written, after) = rest.split_once(END).expect("the place for the limits has an end");
+
+    let table = table();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        return;
+    }
+
+    assert_eq!(written, table, "write it again with `cargo xtask docs`");
+}
+
+fn table() -> String {
+    let limits = Limits::default();
+    let policy = ExecutionPolicy::default();
+    let rows = [
+        (
+            "payload, result",
+            format!(
+                "{} each by default, at most {}",
+                bytes(limits.payload_bytes.min(limits.result_bytes)),
+                bytes(PAYLOAD_CEILING_BYTES)
+            ),
+        ),
+        (
+            "one batch of creates",
+            format!("{CREATE_BATCH_MAX_ROWS} rows, {}", bytes(CREATE_BATCH_MAX_BYTES)),
+        ),
+        ("one batch of claims", format!("{CLAIM_BATCH_MAX} executions")),
+        ("lease", format!("{LEASE_TTL_MIN_MS} ms to {}", time(LEASE_TTL_MAX_MS))),
+        ("delay, back-off, deadline", format!("{} ahead", time(DELAY_MAX_MS))),
+        ("retries", format!("{RETRIES_MAX}; none without a retry policy")),
+        (
+            "reclaims",
+            format!(
+                "{} by default with a policy, {RECLAIMS_WITHOUT_POLICY} without; `ff submit` sets 3",
+                policy.max_reclaim_count
+            ),
+        ),
+        ("replays", format!("{} by default", policy.max_replay_count)),
+        ("priority", format!("0 to {PRIORITY_MAX}; higher goes first")),
+        (
+            "tags",
+            format!(
+                "{TAGS_MAX}; key {}, value {}",
+                bytes(TAG_KEY_MAX_BYTES),
+                bytes(TAG_VALUE_MAX_BYTES)
+            ),
+        ),
+        ("namespace, kind", bytes(NAME_MAX_BYTES)),
+        ("worker, creator, idempotency key", bytes(IDENTIFIER_MAX_BYTES)),
+        (
+            "capabilities of one execution or worker",
+            format!("{CAPS_MAX_TOKENS}, {} together", bytes(CAPS_MAX_BYTES)),
+        ),
+        ("distinct sets of capabilities waiting in one lane", LANE_GATE_KEYS_MAX.to_string()),
+        ("stored reason of a failure", format!("{}; a longer one is cut", bytes(REASON_MAX_BYTES))),
+        ("idempotency key remembered", format!("{} by default", time(DEDUP_WINDOW_MS))),
+        ("ended execution kept", format!("{} by default", time(limits.retention.0))),
+        ("event kept", format!("{} by default", time(limits.event_retention.0))),
+    ];
+    let mut table = "| what | limit |\n|---|---|\n".to_owned();
+    for (what, limit) in rows {
+        writeln!(table, "| {what} | {limit} |").unwrap();
+    }
+    table
+}
+
+fn bytes(count: usize) -> String {
+    match count {
+        _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
+        _ if count >= 1 << 10 && count.is_multiple_of(1 << 10) => format!("{} KiB", count >> 10),
+        _ => format!("{count} bytes"),
+    }
+}
+
+fn time(ms: u64) -> String {
+    const HOUR: u64 = 60 * 60 * 1_000;
+    match ms / HOUR {
+        hours if hours >= 365 * 24 => format!("{} years", hours / (365 * 24)),
+        hours if hours > 24 && hours.is_multiple_of(24) => format!("{} days", hours / 24),
+        hours => format!("{hours} h"),
+    }
+}
