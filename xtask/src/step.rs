@@ -1,6 +1,6 @@
 //! Steps: commands run one after another, with their times.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ impl Step {
             .join(" ")
     }
 
-    fn succeeds(&self, root: &PathBuf) -> Result<(), String> {
+    /// Runs it in the workspace at `root`; why not, if it does not succeed.
+    pub fn succeeds(&self, root: &Path) -> Result<(), String> {
         // The cargo that runs us, so that a toolchain chosen on its command line stays chosen.
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(program)

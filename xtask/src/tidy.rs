@@ -289,7 +289,7 @@ fn no_pending_snapshots(files: &Files, report: Report<'_>) {
     }
 }
 
-/// The README's table names every command of `ff`.
+/// The README's table names every command of `ff` that its help names.
 fn the_readme_lists_every_command(files: &Files, report: Report<'_>) {
     const MAIN: &str = "crates/ff-cli/src/main.rs";
     let (Some(main), Some(readme)) = (files.rust.get(MAIN), files.texts.get("README.md")) else {
@@ -297,10 +297,15 @@ fn the_readme_lists_every_command(files: &Files, report: Report<'_>) {
     };
     let lines = main.code.lines().enumerate();
     let commands = lines.skip_while(|(_, line)| !line.starts_with("enum Command"));
+    let mut is_hidden = false;
     for (index, line) in commands.skip(1).take_while(|(_, line)| !line.starts_with('}')) {
         let variant = line.trim().trim_end_matches(',');
         let variant = variant.split_once('(').map_or(variant, |(variant, _)| variant);
+        is_hidden |= variant.starts_with("#[") && line.contains("hide = true");
         if variant.is_empty() || !variant.chars().all(char::is_alphanumeric) {
+            continue;
+        }
+        if std::mem::take(&mut is_hidden) {
             continue;
         }
         let command = format!("`ff {}", variant.to_lowercase());
@@ -398,7 +403,8 @@ mod tests {
 
     #[test]
     fn a_command_that_the_readme_forgets_is_found() {
-        let main = "enum Command {\n    /// Text.\n    Work(A),\n    Verify,\n}\n";
+        let main = "enum Command {\n    /// Text.\n    Work(A),\n    Verify,\n    \
+                    #[command(hide = true)]\n    Helper,\n}\n";
         let found = broken_by(&[
             ("crates/ff-cli/src/main.rs", main),
             ("README.md", "| `ff work -- COMMAND` | works |"),

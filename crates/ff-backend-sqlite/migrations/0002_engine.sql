@@ -59,9 +59,12 @@ CREATE INDEX ff_exec_core_claimable
     ON ff_exec_core (lane_id, gate_key, priority DESC, created_at_ms, execution_id, partition_key)
     WHERE claimable = 1;
 
-CREATE INDEX ff_exec_core_due ON ff_exec_core (due_at_ms) WHERE due_at_ms IS NOT NULL;
+-- Executions due at one instant come in the order of their ids, on every backend.
+CREATE INDEX ff_exec_core_due ON ff_exec_core (due_at_ms, partition_key, execution_id)
+    WHERE due_at_ms IS NOT NULL;
 
-CREATE INDEX ff_exec_core_ended ON ff_exec_core (terminal_at_ms) WHERE terminal_at_ms IS NOT NULL;
+CREATE INDEX ff_exec_core_ended ON ff_exec_core (terminal_at_ms, partition_key, execution_id)
+    WHERE terminal_at_ms IS NOT NULL;
 
 -- A query uses it only if it repeats the whole IN list beside its own comparison.
 CREATE INDEX ff_exec_core_unsuccessful
@@ -70,7 +73,8 @@ CREATE INDEX ff_exec_core_unsuccessful
 
 CREATE INDEX ff_exec_core_flow ON ff_exec_core (partition_key, flow_id) WHERE flow_id IS NOT NULL;
 
-CREATE INDEX ff_attempt_lease_expiry ON ff_attempt (lease_expires_at_ms) WHERE lease_expires_at_ms IS NOT NULL;
+CREATE INDEX ff_attempt_lease_expiry ON ff_attempt (lease_expires_at_ms, partition_key, execution_id)
+    WHERE lease_expires_at_ms IS NOT NULL;
 
 CREATE INDEX ff_attempt_lease_expired ON ff_attempt (lease_expired_at_ms) WHERE lease_expired_at_ms IS NOT NULL;
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Params, ToSql, params};
 
 use crate::error::Doing as _;
 use crate::read::page;
-use crate::row::{fields_patch, outcome_word, reason_word, signed};
+use crate::row::{fields_patch, new_fields, outcome_word, reason_word, signed};
 use crate::session::prepared;
 use crate::statement;
 
@@ -167,7 +167,7 @@ fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<()
     });
     let inline = (payload.len() <= INLINE_PAYLOAD_MAX).then_some(payload);
     let flow_id = execution.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice());
-    let fields = fields_patch(execution, None, true);
+    let fields = new_fields(execution);
     with_values(execution, &fields, |values| {
         let born: [&dyn ToSql; 6] = [
             &execution.lane.as_str(),
@@ -193,7 +193,7 @@ fn put_execution(
     attempt: Option<&Attempt>,
 ) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
-    let fields = fields_patch(execution, attempt, false);
+    let fields = fields_patch(execution, attempt);
     let written = with_values(execution, &fields, |values| {
         run(conn, statement::EXECUTION_PUT, "update an execution", values.as_slice())
     })?;
@@ -770,7 +770,7 @@ mod tests {
             let wanted = Footprint::execution(&execution.id).with_payload();
             let seen = SqliteSession::new(&conn).load(&wanted).unwrap();
 
-            assert_eq!(seen.payload, Some(payload));
+            assert_eq!(seen.payload, Some(payload).filter(|bytes| !bytes.is_empty()));
             let rows: i64 =
                 conn.query_row("SELECT count(*) FROM ff_payload", [], |row| row.get(0)).unwrap();
             assert_eq!(rows, beside);

@@ -104,6 +104,7 @@ pub(crate) fn attempts(
     Ok(found)
 }
 
+/// Stored bytes; empty ones are none.
 fn bytes(
     conn: &Connection,
     sql: &'static str,
@@ -116,7 +117,8 @@ fn bytes(
     let Some(row) = rows.next().doing("load bytes of an execution")? else { return Ok(None) };
     // Tools may have bound text where the column says bytes.
     let value = row.get_ref(0).doing("load bytes of an execution")?;
-    Ok(value.as_bytes_or_null().ok().flatten().map(<[u8]>::to_vec))
+    let stored = value.as_bytes_or_null().ok().flatten().filter(|bytes| !bytes.is_empty());
+    Ok(stored.map(<[u8]>::to_vec))
 }
 
 fn grant(

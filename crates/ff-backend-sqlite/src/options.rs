@@ -12,7 +12,7 @@ use ff_core::{BackendError, BackendErrorKind};
 use tokio::sync::{broadcast, watch};
 
 use crate::backend::{Inner, SqliteBackend};
-use crate::error::refused;
+use crate::error::{Doing as _, refused};
 use crate::location::Location;
 use crate::open::{Durability, open_reader, open_writer};
 use crate::queue::Queue;
@@ -44,6 +44,7 @@ pub struct SqliteOptions {
     sweeps: bool,
     readers: usize,
     busy_timeout: Duration,
+    max_pages: Option<u32>,
 }
 
 impl SqliteOptions {
@@ -59,6 +60,7 @@ impl SqliteOptions {
             sweeps: true,
             readers: 2,
             busy_timeout: Duration::from_secs(5),
+            max_pages: None,
         }
     }
 
@@ -112,6 +114,14 @@ impl SqliteOptions {
         self
     }
 
+    /// Lets the file grow to so many pages, as if the disk ended there. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn max_pages_for_test(mut self, pages: u32) -> Self {
+        self.max_pages = Some(pages);
+        self
+    }
+
     /// Opens the database, migrates it, and starts its threads.
     ///
     /// Within one process, a database that is open already is shared, with the options it was
@@ -157,6 +167,9 @@ impl SqliteOptions {
     fn start(self, location: Location) -> Result<Inner, BackendError> {
         let mut conn = open_writer(&location, self.durability, self.busy_timeout)?;
         migrate::migrate(&mut conn)?;
+        if let Some(pages) = self.max_pages {
+            conn.pragma_update(None, "max_page_count", pages).opening("bound the file")?;
+        }
         let (file, read_connections) = match &location {
             Location::File(path) => {
                 let watched = WatchedFile::new(path)

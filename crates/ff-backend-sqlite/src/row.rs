@@ -622,8 +622,8 @@ impl<'de> Deserialize<'de> for Tags {
     }
 }
 
-/// The members of `ff_exec_core.raw_fields` that a write sets, as a merge patch (RFC 7396): what is null leaves the
-/// document, what is not there stays as it is.
+/// The members of `ff_exec_core.raw_fields` that a write sets: the whole document of a new execution, later a merge patch
+/// (RFC 7396). What is null leaves the document, what is not there stays as it is.
 #[derive(Serialize)]
 struct FieldsPatch<'a> {
     #[serde(flatten)]
@@ -632,16 +632,38 @@ struct FieldsPatch<'a> {
     total_attempt_count: Text<u32>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: &'a BTreeMap<String, String>,
-    progress_pct: Option<u8>,
-    progress_message: Option<&'a str>,
-    failure_reason: Option<&'a str>,
-    retry_count: Option<Text<u32>>,
-    replay_count: Option<u32>,
-    terminal_outcome: Option<&'static str>,
-    delay_until: Option<Text<i64>>,
-    blocking_detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    progress_pct: Member<u8>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    progress_message: Member<&'a str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    failure_reason: Member<&'a str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    retry_count: Member<Text<u32>>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    replay_count: Member<u32>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    terminal_outcome: Member<&'static str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    delay_until: Member<Text<i64>>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    blocking_detail: Member<&'a str>,
     #[serde(flatten)]
     current: Option<Current<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<T> {
+    Stays,
+    /// `None` removes it.
+    Becomes(Option<T>),
+}
+
+impl<T> Member<T> {
+    fn stays(&self) -> bool {
+        matches!(self, Self::Stays)
+    }
 }
 
 /// What a create writes once and for all.
@@ -650,7 +672,9 @@ struct Born<'a> {
     namespace: &'a str,
     execution_kind: &'a str,
     creator_identity: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     payload_encoding: Option<&'a str>,
 }
 
@@ -687,13 +711,23 @@ impl<T: fmt::Display> Serialize for Text<T> {
     }
 }
 
+/// The `raw_fields` of a new execution.
+pub(crate) fn new_fields(execution: &Execution) -> String {
+    fields(execution, None, true)
+}
+
 /// The merge patch that brings `raw_fields` to the state of `execution`. `attempt` is its current attempt, if that
 /// changes too.
-pub(crate) fn fields_patch(
-    execution: &Execution,
-    attempt: Option<&Attempt>,
-    is_new: bool,
-) -> String {
+pub(crate) fn fields_patch(execution: &Execution, attempt: Option<&Attempt>) -> String {
+    fields(execution, attempt, false)
+}
+
+fn fields(execution: &Execution, attempt: Option<&Attempt>, is_new: bool) -> String {
+    fn member<T>(value: Option<T>, is_new: bool) -> Member<T> {
+        if is_new && value.is_none() { Member::Stays } else { Member::Becomes(value) }
+    }
+    let retries = (execution.retry_count > 0).then_some(Text(execution.retry_count));
+    let replays = (execution.replay_count > 0).then_some(execution.replay_count);
     let patch = FieldsPatch {
         born: is_new.then(|| Born {
             namespace: execution.namespace.as_str(),
@@ -705,14 +739,14 @@ pub(crate) fn fields_patch(
         last_mutation_at: Text(execution.mutated_at.0),
         total_attempt_count: Text(execution.attempt_count),
         tags: &execution.tags,
-        progress_pct: execution.progress_pct,
-        progress_message: execution.progress_message.as_deref(),
-        failure_reason: execution.failure_reason.as_deref(),
-        retry_count: (execution.retry_count > 0).then_some(Text(execution.retry_count)),
-        replay_count: (execution.replay_count > 0).then_some(execution.replay_count),
-        terminal_outcome: outcome_word(execution.state.terminal_outcome),
-        delay_until: execution.eligible_at.map(|at| Text(at.0)),
-        blocking_detail: execution.blocking_detail.as_deref(),
+        progress_pct: member(execution.progress_pct, is_new),
+        progress_message: member(execution.progress_message.as_deref(), is_new),
+        failure_reason: member(execution.failure_reason.as_deref(), is_new),
+        retry_count: member(retries, is_new),
+        replay_count: member(replays, is_new),
+        terminal_outcome: member(outcome_word(execution.state.terminal_outcome), is_new),
+        delay_until: member(execution.eligible_at.map(|at| Text(at.0)), is_new),
+        blocking_detail: member(execution.blocking_detail.as_deref(), is_new),
         current: attempt.map(|attempt| Current::of(execution, attempt)),
     };
     serde_json::to_string(&patch).expect("text, numbers and null are always JSON")

@@ -242,7 +242,7 @@ impl Found {
         given: Option<Value>,
         finding: impl Fn(&Row<'_>) -> rusqlite::Result<Option<String>>,
     ) -> Result<(), EngineError> {
-        let mut run = || -> rusqlite::Result<()> {
+        let run = || -> rusqlite::Result<()> {
             let mut statement = conn.prepare(sql)?;
             let mut rows = statement.query(params_from_iter(given))?;
             while let Some(row) = rows.next()? {

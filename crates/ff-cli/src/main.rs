@@ -217,9 +217,12 @@ fn report(error: &Error, json: bool) -> ExitCode {
 }
 
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
-    let asked_for_json = std::env::args_os()
-        .take_while(|arg| arg != "--")
-        .any(|arg| arg == "--json" || arg == "-ojson" || arg == "--output=json");
+    let args: Vec<_> = std::env::args_os().take_while(|arg| arg != "--").collect();
+    let asked_for_json =
+        args.iter().any(|arg| arg == "--json" || arg == "-ojson" || arg == "--output=json")
+            || args
+                .windows(2)
+                .any(|pair| (pair[0] == "-o" || pair[0] == "--output") && pair[1] == "json");
     let informs = matches!(
         error.kind(),
         ErrorKind::DisplayHelp

@@ -50,6 +50,7 @@ impl Store {
                 "store_not_found",
                 format!("there is no store at `{}`", path.display()),
             )
+            .why("the file does not exist, and this command makes none")
             .fix("`ff submit` creates it; --store sqlite:PATH or FF_STORE names another"));
         }
         let sqlite = SqliteOptions::new(location.url.clone())

@@ -262,8 +262,7 @@ async fn delivered_lease_events(
         return Ok(Vec::new());
     }
     let cursor = encode_event_cursor(before(table));
-    let mut stream =
-        engine.backend().subscribe_lease_history(cursor, &ScannerFilter::NOOP).await?;
+    let mut stream = engine.backend().subscribe_lease_history(cursor, &ScannerFilter::NOOP).await?;
     let mut told = Vec::new();
     while told.len() < table.len() {
         match tokio::time::timeout(DELIVERY_MAX, stream.next()).await {
@@ -394,8 +393,7 @@ fn begins_lease(kind: LeaseEventKind) -> bool {
 
 impl<'a> Case<'a> {
     fn new(observed: &'a Observed, histories: &'a [History]) -> Self {
-        let records: Vec<&Record> =
-            histories.iter().flat_map(|history| &history.records).collect();
+        let records: Vec<&Record> = histories.iter().flat_map(|history| &history.records).collect();
         let mut by_execution: BTreeMap<&ExecutionId, Vec<&Record>> = BTreeMap::new();
         for record in &records {
             if let Some(id) = &record.execution {
@@ -607,7 +605,8 @@ impl<'a> Case<'a> {
         for (id, seen) in &observed.executions {
             let held = live.get(id).copied().flatten();
             if live.contains_key(id) && held.is_some() != seen.holds_lease {
-                let detail = format!("shows a lease: {}; by its events: {held:?}", seen.holds_lease);
+                let detail =
+                    format!("shows a lease: {}; by its events: {held:?}", seen.holds_lease);
                 self.find("I3", Some(id), detail);
             }
             if highest.get(id).is_some_and(|epoch| *epoch != seen.summary.lease_epoch.0) {
@@ -652,7 +651,8 @@ impl<'a> Case<'a> {
             for write in &writes {
                 let Some(epoch) = write.epoch else { continue };
                 let began = claims.iter().find(|claim| claim.epoch.0 == epoch);
-                let never = began.map_or(self.is_whole(), |claim| claim.at > write.returned_at);
+                let never =
+                    began.map_or_else(|| self.is_whole(), |claim| claim.at > write.returned_at);
                 if never {
                     let detail = format!("{:?} passed at epoch {epoch}, never claimed", write.op);
                     self.find("I5", Some(id), detail);
@@ -705,7 +705,11 @@ impl<'a> Case<'a> {
             }
             let shown = [seen.public_state, Some(seen.summary.public_state)];
             if shown.iter().any(|shown| *shown != at) {
-                self.find("I7", Some(id), format!("shows {shown:?}, its transitions end in {at:?}"));
+                self.find(
+                    "I7",
+                    Some(id),
+                    format!("shows {shown:?}, its transitions end in {at:?}"),
+                );
             }
         }
     }
@@ -885,9 +889,8 @@ impl<'a> Case<'a> {
                     self.find("I24", Some(id), format!("retry due {due}, started {started}"));
                 }
             }
-            let ended = seen.summary.ended_at.filter(|_| {
-                seen.summary.public_state == PublicState::Expired
-            });
+            let ended =
+                seen.summary.ended_at.filter(|_| seen.summary.public_state == PublicState::Expired);
             if let (Some(deadline), Some(ended)) = (seen.summary.deadline_at, ended)
                 && ended < deadline
             {

@@ -46,10 +46,10 @@ const LANES: [&str; 2] = ["race-a", "race-b"];
 const CAPABILITIES: [&[&str]; 3] = [&[], &["gpu"], &["eu", "gpu"]];
 
 /// Executions that all actors work on at the same time.
-const CROWD: u64 = 6;
+const CROWD: u64 = 8;
 
 /// Operations after which an actor moves on to the next crowd.
-const OPERATIONS_PER_CROWD: u64 = 40;
+const OPERATIONS_PER_CROWD: u64 = 15;
 
 /// Handles that an actor keeps, dead ones included.
 const HANDLES_KEPT: usize = 8;
@@ -183,8 +183,8 @@ impl Actor {
             82..=84 => self.cancel_execution(target).await,
             85..=87 => self.revoke(target).await,
             88..=91 => self.replay(target).await,
-            92..=96 => self.read_result(target).await,
-            97..=98 => self.change_priority(target).await,
+            92..=94 => self.read_result(target).await,
+            95..=98 => self.change_priority(target).await,
             _ => {
                 let lane = LaneId::new(self.dice.pick(&LANES));
                 self.paused = Some(lane.clone());
@@ -561,13 +561,15 @@ pub struct Verdict {
     pub operations: u64,
     pub findings: Vec<Finding>,
     pub observed: Observed,
+    pub histories: Vec<History>,
     tally: BTreeMap<(Op, String), u64>,
 }
 
 impl Verdict {
     /// How often a client was answered `Ok` to this.
     pub fn accepted(&self, op: Op) -> u64 {
-        let of_op = self.tally.iter().filter(|((known, code), _)| *known == op && !is_refusal(code));
+        let of_op =
+            self.tally.iter().filter(|((known, code), _)| *known == op && !is_refusal(code));
         of_op.map(|(_, count)| count).sum()
     }
 
@@ -671,12 +673,10 @@ pub async fn race(
         let engine = engine.clone();
         tokio::spawn(async move {
             for _ in 0..operations {
-                if let Err(error) = engine.sweep().await {
-                    return Err(error);
-                }
+                engine.sweep().await?;
                 tokio::task::yield_now().await;
             }
-            Ok(())
+            Ok::<(), EngineError>(())
         })
     };
     let mut histories = Vec::new();
@@ -700,6 +700,7 @@ pub async fn race(
         tally: tally(&histories),
         findings,
         observed,
+        histories,
     })
 }
 

@@ -144,7 +144,7 @@ pub trait Reader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 
-    /// Executions with something due at `now`, earliest first, from the due indexes.
+    /// Executions with something due at `now`, by (instant, partition, UUID), from the due indexes.
     fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError>;
 
     /// The earliest instant at which something is due.
@@ -165,7 +165,7 @@ pub trait Reader {
         limit: usize,
     ) -> Result<Vec<Candidate>, EngineError>;
 
-    /// Ended executions whose end lies at or before `before`, oldest end first.
+    /// Ended executions whose end lies at or before `before`, by (end, partition, UUID).
     fn ended(&mut self, before: TimestampMs, limit: usize)
     -> Result<Vec<ExecutionId>, EngineError>;
 

@@ -1,5 +1,5 @@
 -- execution_create
--- A new execution. json_patch onto an empty object leaves out the members that are null.
+-- A new execution.
 -- Writes every index whose condition the row meets; names gate_key, so that its trigger rests.
 INSERT INTO ff_exec_core (
     partition_key,
@@ -36,5 +36,5 @@ INSERT INTO ff_exec_core (
 VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-    ?21, ?22, ?23, json_patch('{}', ?24), ?25, ?26, ?27, ?28, ?29, ?30
+    ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30
 )

@@ -15,4 +15,4 @@ WHERE a.lease_expires_at_ms <= ?1
     AND e.attempt_index = a.attempt_index
     AND e.lifecycle_phase = 'active'
     AND e.ownership_state = 'leased'
-ORDER BY at_ms
+ORDER BY at_ms, partition_key, execution_id

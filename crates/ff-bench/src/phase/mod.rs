@@ -70,6 +70,9 @@ impl Times {
     }
 }
 
+/// Picks one operation.
+type Operation = fn(&Times) -> &Samples;
+
 /// Pairs of slices, and all that was timed in them.
 #[derive(Debug, Default)]
 struct Duel {
@@ -126,7 +129,7 @@ impl Duel {
 
     fn section(&self, title: String) -> Section {
         let mut section = Section::new(title);
-        let operations: [(&str, fn(&Times) -> &Samples); 4] = [
+        let operations: [(&str, Operation); 4] = [
             ("create", |times| &times.create),
             ("claim", |times| &times.claim),
             ("complete", |times| &times.complete),

@@ -72,7 +72,7 @@ const ORPHAN_PATIENCE: Duration = Duration::from_secs(2);
 /// Submitted at a time.
 const CHUNK: usize = 500;
 
-/// Watches the engine lose nothing.
+/// Watches the engine lose nothing, in a new store in the temporary directory unless --store names one.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Hash the files under this directory.
@@ -81,9 +81,6 @@ pub(crate) struct DemoArgs {
     /// At most this many files.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     files: u32,
-    /// Use the store of --store or FF_STORE instead of a new one in the temporary directory.
-    #[arg(long)]
-    keep_store: bool,
 }
 
 /// What one execution is asked to do.
@@ -256,7 +253,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: DemoArgs) -> 
         .map_err(|error| Error::io(format!("make `{}`", directory.display()), &error))?;
     let here =
         std::env::current_dir().map_err(|error| Error::io("find the current directory", &error))?;
-    let url = if args.keep_store || store_was_named() {
+    let url = if store_was_named() {
         crate::store::absolute(&location.url, &here)
     } else {
         format!("sqlite:{}", directory.join("demo.db").display())
@@ -299,7 +296,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: DemoArgs) -> 
     .fix(format!("the store and the workers' logs are in `{}`", demo.directory.display())))
 }
 
-/// Whether the user named a store; the demo makes its own unless so.
+/// Whether the command line names a store. `FF_STORE` does not count: a demo has no place in it.
 fn store_was_named() -> bool {
     use clap::CommandFactory as _;
     let matches = crate::Cli::command().try_get_matches();
@@ -634,8 +631,11 @@ impl Demo {
         }
         let sample = self.expected.keys().min_by_key(|id| id.uuid());
         let sample = sample.map_or_else(|| "ID".to_owned(), id::show);
+        let ff = called();
         output.line(&format!(
-            "\nTry next:\n  export FF_STORE={}\n  ff exec list --tag {TAG}={}\n  ff exec get {sample}   # failed twice, then succeeded\n  ff submit hello '\"world\"' && ff work --until-empty -- cat",
+            "\nTry next, after `export FF_STORE={}`:\n  {ff} exec list --tag {TAG}={}\n  \
+             {ff} exec get {sample}   # failed twice, then succeeded\n  \
+             {ff} submit hello '\"world\"' && {ff} work --until-empty -- cat",
             self.url, self.run
         ))
     }
@@ -644,6 +644,23 @@ impl Demo {
 /// This program's path, for a command line that another process runs.
 fn own_path() -> Result<PathBuf> {
     std::env::current_exe().map_err(|error| Error::io("find this program", &error))
+}
+
+/// What to type for this program: its name where a shell finds it, else the path it was called by.
+fn called() -> String {
+    let own = std::env::current_exe().ok();
+    let in_path = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|dir| dir.join("ff")).find(|program| program.is_file())
+    });
+    let found = in_path.and_then(|program| fs::canonicalize(program).ok());
+    match own {
+        Some(own) if found.as_ref() != Some(&own) => {
+            let here = std::env::current_dir().unwrap_or_default();
+            let shown = own.strip_prefix(here).unwrap_or(&own);
+            shown.display().to_string()
+        }
+        _ => "ff".to_owned(),
+    }
 }
 
 /// How often an execution completed, by its state changes and by its attempts; the larger one counts.

@@ -316,9 +316,9 @@ fn show(
         }
     }
     pairs.push((
-        "counts",
+        "attempts",
         cell(format!(
-            "{} attempts, {} retries, {} reclaims, {} replays",
+            "{} (retries {}, reclaims {}, replays {})",
             summary.attempt_count, summary.retry_count, summary.reclaim_count, summary.replay_count
         )),
     ));

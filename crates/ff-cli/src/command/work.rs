@@ -220,6 +220,8 @@ struct Worker {
     engine: Arc<dyn EngineBackend>,
     spawner: Spawner,
     slots: Mutex<HashMap<u64, Arc<Slot>>>,
+    /// Held while a claim is on its way: what is given back must not come straight back.
+    claiming: tokio::sync::Mutex<()>,
     stage: watch::Receiver<Stage>,
     lanes: Vec<LaneId>,
     capabilities: CapabilitySet,
@@ -249,6 +251,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         engine: store.engine(),
         spawner: Spawner::start().map_err(|error| Error::io("start the spawner", &error))?,
         slots: Mutex::default(),
+        claiming: tokio::sync::Mutex::default(),
         stage: stage.clone(),
         lanes: args.lane,
         capabilities: CapabilitySet::new(args.capability),
@@ -530,6 +533,7 @@ impl Worker {
 
     /// Claims up to `max`; a busy store is asked again until the worker is to stop.
     async fn claim(&self, max: u32) -> Result<Vec<ClaimedWork>, EngineError> {
+        let _claiming = self.claiming.lock().await;
         let mut pause = RETRY_FIRST;
         loop {
             let answer = self
@@ -671,6 +675,8 @@ impl Worker {
     }
 
     async fn release(&self, handle: &Handle) -> Outcome {
+        // Nothing is given back before the worker is to stop, so no claim follows the one that is out.
+        drop(self.claiming.lock().await);
         let give_up = time::instant() + self.lease_ttl;
         let mut pause = RETRY_FIRST;
         loop {

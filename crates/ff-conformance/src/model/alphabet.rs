@@ -304,7 +304,11 @@ fn burst(dice: &mut Dice) -> Vec<Command> {
         ],
         2 => vec![
             claim,
-            if dice.chance(50) { Command::Revoke { slot: NEWEST, lease: Tweak::None } } else { wait },
+            if dice.chance(50) {
+                Command::Revoke { slot: NEWEST, lease: Tweak::None }
+            } else {
+                wait
+            },
             Command::IssueReclaimGrant { slot: NEWEST, worker },
             Command::Reclaim { slot: NEWEST, worker, cap: None },
         ],
@@ -390,9 +394,7 @@ fn command(dice: &mut Dice) -> Command {
         },
         74 => Command::ChangePriority { slot: slot(dice), priority: priority(dice) },
         75..=78 => Command::Replay { slot: slot(dice) },
-        79 => {
-            Command::SetTag { slot: slot(dice), key: small(dice, 4), value: small(dice, 3) }
-        }
+        79 => Command::SetTag { slot: slot(dice), key: small(dice, 4), value: small(dice, 3) },
         80 => Command::SetLane { lane: lane(dice), state: dice.pick(&[0, 0, 0, 1, 2, 3]) },
         81..=86 => Command::Read { slot: slot(dice), what: dice.pick(&READS) },
         87 => match dice.below(6) {
@@ -508,8 +510,28 @@ fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
         key: dice.pick(&[None, None, None, Some(0), Some(1)]),
         payload: small(dice, 3),
         priority: priority(dice),
-        delay: dice.pick(&[None, None, None, None, Some(-10), Some(0), Some(1), Some(50), Some(100)]),
-        deadline: dice.pick(&[None, None, None, None, None, Some(-1), Some(0), Some(100), Some(200)]),
+        delay: dice.pick(&[
+            None,
+            None,
+            None,
+            None,
+            Some(-10),
+            Some(0),
+            Some(1),
+            Some(50),
+            Some(100),
+        ]),
+        deadline: dice.pick(&[
+            None,
+            None,
+            None,
+            None,
+            None,
+            Some(-1),
+            Some(0),
+            Some(100),
+            Some(200),
+        ]),
         policy: dice.pick(&[
             Policy::None,
             Policy::None,

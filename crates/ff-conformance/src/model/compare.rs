@@ -40,7 +40,10 @@ impl Answer {
     }
 
     /// Adds what a handle says, in place of its bytes.
-    pub(crate) fn with_handles<'a>(mut self, handles: impl IntoIterator<Item = &'a Handle>) -> Self {
+    pub(crate) fn with_handles<'a>(
+        mut self,
+        handles: impl IntoIterator<Item = &'a Handle>,
+    ) -> Self {
         for handle in handles {
             match handle_codec::decode(&handle.opaque) {
                 Ok(decoded) if decoded.tag == handle.backend => {
@@ -71,7 +74,9 @@ pub(crate) fn code_of_error(error: &EngineError) -> String {
     };
     match error {
         EngineError::NotFound { entity } => format!("NotFound({entity})"),
-        EngineError::Validation { kind, .. } => format!("Validation({})", word(format!("{kind:?}"))),
+        EngineError::Validation { kind, .. } => {
+            format!("Validation({})", word(format!("{kind:?}")))
+        }
         EngineError::Contention(kind) => format!("Contention({})", word(format!("{kind:?}"))),
         EngineError::Conflict(kind) => format!("Conflict({})", word(format!("{kind:?}"))),
         EngineError::State(kind) => format!("State({})", word(format!("{kind:?}"))),
@@ -90,7 +95,11 @@ fn neutral(text: &str) -> String {
 }
 
 /// The first difference between two values, or `None` when they are equal.
-pub(crate) fn difference<T: PartialEq + Debug>(what: &str, subject: &T, oracle: &T) -> Option<String> {
+pub(crate) fn difference<T: PartialEq + Debug>(
+    what: &str,
+    subject: &T,
+    oracle: &T,
+) -> Option<String> {
     if subject == oracle {
         return None;
     }
@@ -103,7 +112,12 @@ pub(crate) fn difference<T: PartialEq + Debug>(what: &str, subject: &T, oracle: 
         .position(|(left, right)| left != right)
         .unwrap_or_else(|| left.len().min(right.len()));
     let shown = |lines: &[&str], mark: char| -> String {
-        lines.iter().skip(first).take(SHOWN_LINES).map(|line| format!("  {mark} {line}\n")).collect()
+        lines
+            .iter()
+            .skip(first)
+            .take(SHOWN_LINES)
+            .map(|line| format!("  {mark} {line}\n"))
+            .collect()
     };
     let context: String = left
         .iter()

@@ -219,8 +219,9 @@ impl World {
     }
 
     async fn compare_pulse(&mut self) -> Result<(), String> {
-        let subject = self.pair.subject.pulse(self.cursors).await.map_err(broken)?;
-        let oracle = self.pair.oracle.pulse(self.cursors).await.map_err(broken)?;
+        let subject =
+            self.pair.subject.pulse(self.cursors).await.map_err(|error| broken(&error))?;
+        let oracle = self.pair.oracle.pulse(self.cursors).await.map_err(|error| broken(&error))?;
         let found = difference("lease events", &subject.lease_events, &oracle.lease_events)
             .or_else(|| difference("completions", &subject.completions, &oracle.completions))
             .or_else(|| difference("executions", &subject.executions, &oracle.executions))
@@ -243,8 +244,8 @@ impl World {
     }
 
     async fn compare_census(&self) -> Result<Vec<Record>, String> {
-        let subject = self.pair.subject.census().await.map_err(broken)?;
-        let oracle = self.pair.oracle.census().await.map_err(broken)?;
+        let subject = self.pair.subject.census().await.map_err(|error| broken(&error))?;
+        let oracle = self.pair.oracle.census().await.map_err(|error| broken(&error))?;
         match difference("stored rows", &subject, &oracle) {
             Some(found) => Err(found),
             None => Ok(oracle.executions),
@@ -379,12 +380,12 @@ impl World {
     }
 }
 
-fn broken(error: EngineError) -> String {
+fn broken(error: &EngineError) -> String {
     format!("an engine cannot be read: {error:?}")
 }
 
 async fn engine_time(engine: &Engine) -> Result<TimestampMs, String> {
-    let ms = engine.backend().server_time_ms().await.map_err(broken)?;
+    let ms = engine.backend().server_time_ms().await.map_err(|error| broken(&error))?;
     Ok(TimestampMs(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
@@ -634,8 +635,7 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
                 };
                 claimed
             });
-            let handles: Vec<Handle> =
-                said.iter().map(|claimed| claimed.handle.clone()).collect();
+            let handles: Vec<Handle> = said.iter().map(|claimed| claimed.handle.clone()).collect();
             let said = said.map(|mut claimed| {
                 claimed.handle = stub_handle_fresh();
                 claimed
@@ -728,12 +728,10 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
             });
             Answer::new("reclaim_execution", said).with_handles(&handles)
         }
-        Command::ListExpired { ahead, limit, paged } => {
-            Answer::new(
-                "list_expired_leases",
-                expired_pages(engine, world.later(*ahead), *limit, *paged).await,
-            )
-        }
+        Command::ListExpired { ahead, limit, paged } => Answer::new(
+            "list_expired_leases",
+            expired_pages(engine, world.later(*ahead), *limit, *paged).await,
+        ),
         Command::CheckLeases { ages } => {
             let handles: Vec<Handle> = ages
                 .iter()
@@ -828,14 +826,13 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
             Answer::new("change_priority", backend.change_priority(args).await)
         }
         Command::Replay { slot } => {
-            let args = ReplayExecutionArgs {
-                execution_id: world.id(*slot).clone(),
-                now: TimestampMs(0),
-            };
+            let args =
+                ReplayExecutionArgs { execution_id: world.id(*slot).clone(), now: TimestampMs(0) };
             Answer::new("replay_execution", backend.replay_execution(args).await)
         }
         Command::SetTag { slot, key, value } => {
-            let key = ["app.owner", "cairn.instance_id", "Not.valid", "app.slot"][usize::from(*key)];
+            let key =
+                ["app.owner", "cairn.instance_id", "Not.valid", "app.slot"][usize::from(*key)];
             let value = ["", "x", "\u{e9}"][usize::from(*value)];
             let said = backend.set_execution_tag(world.id(*slot), key, value).await;
             Answer::new("set_execution_tag", said)
@@ -853,7 +850,7 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
         }
         Command::ListExecutions { after, limit } => {
             let after = after.map(|slot| world.id(slot).clone());
-            let key = PartitionKey::from(&partition(after.as_ref().unwrap_or(world.id(0))));
+            let key = PartitionKey::from(&partition(after.as_ref().unwrap_or_else(|| world.id(0))));
             Answer::new("list_executions", backend.list_executions(key, after, *limit).await)
         }
         Command::Find { filter, newest_first, limit } => {
@@ -947,10 +944,9 @@ async fn read(engine: &Engine, id: &ExecutionId, what: Read) -> Answer {
             Answer::new("read_execution_context", said)
         }
         Read::Result => Answer::new("get_execution_result", backend.get_execution_result(id).await),
-        Read::AttemptIndex => Answer::new(
-            "read_current_attempt_index",
-            backend.read_current_attempt_index(id).await,
-        ),
+        Read::AttemptIndex => {
+            Answer::new("read_current_attempt_index", backend.read_current_attempt_index(id).await)
+        }
         Read::AttemptCount => {
             Answer::new("read_total_attempt_count", backend.read_total_attempt_count(id).await)
         }
@@ -984,7 +980,8 @@ async fn read(engine: &Engine, id: &ExecutionId, what: Read) -> Answer {
 
 /// The operations that a tally has seen answer `Ok`, by name.
 pub(crate) fn succeeded(tally: &Tally) -> BTreeMap<&'static str, u64> {
-    let refusals: BTreeSet<&str> = ["NotFound", "Validation", "Contention", "Conflict", "State"].into();
+    let refusals: BTreeSet<&str> =
+        ["NotFound", "Validation", "Contention", "Conflict", "State"].into();
     let mut by_operation = BTreeMap::new();
     for ((operation, code), count) in tally {
         let word = code.split('(').next().unwrap_or(code);

@@ -101,7 +101,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations: BTreeSet<&str> = self.tally.keys().map(|(operation, _)| *operation).collect();
+        let operations: BTreeSet<&str> =
+            self.tally.keys().map(|(operation, _)| *operation).collect();
         for operation in &operations {
             let codes: Vec<String> = self
                 .tally
@@ -139,7 +140,12 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} tells the engines apart after {} commands:", self.seed, self.step + 1)?;
+        writeln!(
+            f,
+            "seed {} tells the engines apart after {} commands:",
+            self.seed,
+            self.step + 1
+        )?;
         for (number, command) in self.commands.iter().enumerate() {
             let mark = if number == self.step { '>' } else { ' ' };
             writeln!(f, "{mark} {number:>3} {command:?}")?;

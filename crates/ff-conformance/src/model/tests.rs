@@ -175,10 +175,7 @@ async fn every_mistake_is_caught_and_shrunk_to_a_few_commands() {
         Mistake::Panics,
     ] {
         let open = move |setup: Setup| async move {
-            Pair {
-                subject: Wrong::engine(&setup, mistake),
-                oracle: memory(&setup).into(),
-            }
+            Pair { subject: Wrong::engine(&setup, mistake), oracle: memory(&setup).into() }
         };
 
         let failure = check(plan(40), open).await.expect_err("a mistake passed");
@@ -193,7 +190,11 @@ async fn every_mistake_is_caught_and_shrunk_to_a_few_commands() {
 async fn what_differs_only_in_the_backend_tag_is_equal() {
     let same = |setup: Setup| async move {
         let right = memory(&setup);
-        let subject = Wrong { right, mistake: Mistake::SwallowsACompletion, completions: Arc::new(AtomicU64::new(2)) };
+        let subject = Wrong {
+            right,
+            mistake: Mistake::SwallowsACompletion,
+            completions: Arc::new(AtomicU64::new(2)),
+        };
         Pair {
             subject: Engine::new(subject, |wrong| std::future::ready(wrong.right.sweep())),
             oracle: memory(&setup).into(),

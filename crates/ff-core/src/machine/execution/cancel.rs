@@ -229,6 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn a_handle_whose_attempt_ended_otherwise_is_refused_after_a_later_cancel() {
+        for before in [AttemptOutcome::Success, AttemptOutcome::Failed, AttemptOutcome::Retry] {
+            let pair = ended(TerminalOutcome::Cancelled, before);
+            let holder = handle_of(&pair.1);
+
+            let refused = refusal(decide(&by_handle(holder), &seen_pair(pair)));
+
+            assert!(refused.contains("ExecutionNotActive"), "{before:?}: {refused}");
+        }
+    }
+
+    #[test]
     fn what_ended_otherwise_is_refused_with_how_it_ended() {
         for (outcome, attempt, word) in [
             (TerminalOutcome::Success, AttemptOutcome::Success, "success"),

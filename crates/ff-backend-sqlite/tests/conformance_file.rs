@@ -1,0 +1,25 @@
+//! The conformance suite on a SQLite database in a file.
+
+use ff_backend_sqlite::{Durability, SqliteOptions};
+use ff_conformance::harness::{Bench, Setup};
+
+async fn open(setup: Setup) -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("suite.db");
+    // What a power loss would take is not this suite's subject; the crash harness has it.
+    let options = SqliteOptions::new(path.display().to_string())
+        .durability(Durability::Normal)
+        .clock(setup.clock.clone())
+        .seed(setup.seed)
+        .limits(setup.limits.clone())
+        .sweeps(false);
+    let backend = options.open().await.unwrap();
+    let swept = backend.clone();
+    let sweep = move || {
+        let backend = swept.clone();
+        async move { backend.sweep().await }
+    };
+    Bench::new(setup, backend, sweep).keeping(directory)
+}
+
+ff_conformance::suite!(open);
