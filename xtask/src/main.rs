@@ -75,10 +75,7 @@ fn quick() -> bool {
     let mut runner = Runner::new(root());
     fast_checks(&mut runner);
     runner.step(&Step::cargo("unit tests", "test --workspace --locked --lib --bins"));
-    runner.step(&Step::cargo(
-        "suite",
-        "test --locked -p ff-backend-memory -p ff-conformance --tests",
-    ));
+    runner.step(&Step::cargo("suite", "test --locked -p ff-backend-memory --test conformance"));
     runner.finish()
 }
 

@@ -46,9 +46,8 @@ pub struct MemoryOptions {
 
 impl Default for MemoryOptions {
     fn default() -> Self {
-        let seed = u64::from_le_bytes(
-            uuid::Uuid::now_v7().into_bytes()[8..].try_into().unwrap_or([7; 8]),
-        );
+        let seed =
+            u64::from_le_bytes(uuid::Uuid::now_v7().into_bytes()[8..].try_into().unwrap_or([7; 8]));
         Self { clock: Arc::new(SystemClock::new()), seed, limits: Limits::default() }
     }
 }
@@ -181,7 +180,8 @@ impl Store for MemoryBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.options.clock.wall().max(self.state().floor)
+        let floor = self.state().floor;
+        self.inner.time.tick(self.inner.options.clock.as_ref(), floor).0
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

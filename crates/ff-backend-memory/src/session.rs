@@ -174,7 +174,12 @@ impl Reader for MemorySession<'_> {
 
     fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
         let at = key(id);
-        Ok(self.state.attempts.range((at, 0)..=(at, u32::MAX)).map(|(_, row)| row.clone()).collect())
+        Ok(self
+            .state
+            .attempts
+            .range((at, 0)..=(at, u32::MAX))
+            .map(|(_, row)| row.clone())
+            .collect())
     }
 
     fn transitions(
@@ -325,7 +330,8 @@ impl Session for MemorySession<'_> {
     ) -> Result<usize, EngineError> {
         let mut trimmed = 0;
         let state = &mut *self.state;
-        for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events] {
+        for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events]
+        {
             let old: Vec<i64> = outbox
                 .rows
                 .iter()

@@ -181,7 +181,8 @@ impl State {
             .then(|| self.attempts.get(&(at, execution.attempt_index.0)))
             .flatten()
             .and_then(|attempt| attempt.lease_expires_at);
-        let ended = execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
+        let ended =
+            execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
         Entries { line, due: execution.due_at(), lease_expiry, ended }
     }
 }

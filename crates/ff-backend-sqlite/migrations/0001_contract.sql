@@ -103,8 +103,8 @@ CREATE TABLE ff_exec_core (
                 0
             ) ELSE 9223372036854775807 END,
             coalesce(deadline_at_ms, 9223372036854775807),
-            CASE WHEN lifecycle_phase = 'active' THEN coalesce(attempt_timeout_at_ms, 9223372036854775807)
-            ELSE 9223372036854775807 END
+            CASE WHEN lifecycle_phase = 'active' AND ownership_state = 'leased'
+            THEN coalesce(attempt_timeout_at_ms, 9223372036854775807) ELSE 9223372036854775807 END
         ), 9223372036854775807) END
     ) VIRTUAL,
     PRIMARY KEY (partition_key, execution_id)

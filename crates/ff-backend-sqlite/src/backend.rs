@@ -261,8 +261,7 @@ impl Store for SqliteBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        let latest = self.inner.shared.latest.load(Ordering::SeqCst);
-        self.inner.clock.wall().max(TimestampMs(latest))
+        self.inner.shared.time.peek(self.inner.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

@@ -57,6 +57,7 @@ impl Location {
     }
 
     /// The path that both rusqlite and sqlx give to the `memdb` VFS: a leading slash makes the database shared.
+    #[cfg(any(test, feature = "sqlx-pool"))]
     pub(crate) fn memdb_path(name: &str) -> String {
         format!("/{name}")
     }

@@ -476,12 +476,12 @@ mod tests {
             (
                 "SELECT execution_id FROM ff_exec_core INDEXED BY ff_exec_core_ended
                  WHERE terminal_at_ms < ? ORDER BY terminal_at_ms LIMIT ?",
-                "SEARCH ff_exec_core USING INDEX ff_exec_core_ended (terminal_at_ms<?)",
+                "SEARCH ff_exec_core USING COVERING INDEX ff_exec_core_ended (terminal_at_ms<?)",
             ),
             (
                 "SELECT execution_id FROM ff_attempt INDEXED BY ff_attempt_lease_expiry
                  WHERE lease_expires_at_ms <= ? ORDER BY lease_expires_at_ms LIMIT ?",
-                "SEARCH ff_attempt USING INDEX ff_attempt_lease_expiry (lease_expires_at_ms<?)",
+                "SEARCH ff_attempt USING COVERING INDEX ff_attempt_lease_expiry (lease_expires_at_ms<?)",
             ),
             (
                 "SELECT event_id FROM ff_completion_event INDEXED BY ff_completion_event_unresolved

@@ -1,7 +1,7 @@
 //! How to open a backend.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::backend::{Inner, SqliteBackend};
 use crate::error::{Doing as _, refused};
 use crate::location::Location;
 use crate::open::{Durability, open_reader, open_writer};
-use crate::queue::Queue;
+use crate::queue::{Closed, Queue};
 use crate::readers::Readers;
 use crate::writer::{Pace, Shared, WatchedFile, Writer};
 use crate::{migrate, OUTBOX_RING};
@@ -187,7 +187,7 @@ impl SqliteOptions {
             work: watch::Sender::new(0),
             events: watch::Sender::new(0),
             waiters: AtomicUsize::new(0),
-            latest: AtomicI64::new(clock.wall().0),
+            time: EngineTime::default(),
             sweeps: AtomicBool::new(self.sweeps),
             completions: broadcast::Sender::new(OUTBOX_RING),
         });
@@ -198,8 +198,8 @@ impl SqliteOptions {
             limits: self.limits.clone(),
             seed: self.seed.unwrap_or_else(random_seed),
             file,
-            time: EngineTime::default(),
             pace: Pace::new(),
+            lock_patience: self.busy_timeout,
         };
         let start_failed = |error: std::io::Error| BackendError::Sqlite {
             kind: BackendErrorKind::Other,
@@ -214,11 +214,27 @@ impl SqliteOptions {
         let thread = std::thread::Builder::new()
             .name("ff-sqlite-write".to_owned())
             .spawn(move || {
+                let _stops = StopsWhenPanicking(Arc::clone(&writer.shared));
                 writer.run();
                 ended.send_replace(true);
             })
             .map_err(start_failed)?;
         Ok(Inner::new(location, shared, clock, self.limits, readers, thread, end))
+    }
+}
+
+/// Fail-stop: a broken assertion in the writer ends it, and every caller is told so.
+struct StopsWhenPanicking(Arc<Shared>);
+
+impl Drop for StopsWhenPanicking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.queue.close(Closed::Failed(
+                "an internal assertion was broken and the writer has stopped; see the log, run \
+                 `ff verify`, and restart"
+                    .to_owned(),
+            ));
+        }
     }
 }
 

@@ -256,14 +256,27 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Takes nothing more. What waits is still run.
+    /// Takes nothing more. After a shut-down what waits is still run; after a failure it is
+    /// dropped, and its callers are told why.
     pub(crate) fn close(&self, why: Closed) {
         let mut state = self.state();
-        if state.closed.is_none() || matches!(why, Closed::Failed(_)) {
-            state.closed = Some(why);
+        let mut dropped = State::default();
+        match why {
+            Closed::Failed(_) => {
+                std::mem::swap(&mut *state, &mut dropped);
+                state.closed = Some(why);
+            }
+            Closed::ShutDown => {
+                state.closed.get_or_insert(why);
+            }
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Whether the writer has stopped for good.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state().closed, Some(Closed::Failed(_)))
     }
 
     /// Why the queue is closed, as an error for a caller.

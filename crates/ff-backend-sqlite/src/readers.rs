@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -100,7 +101,14 @@ impl ReadQueue {
 
     fn serve(&self, conn: &Connection) {
         while let Some(read) = self.next() {
-            read(&mut SqliteSession::new(conn));
+            let read = AssertUnwindSafe(|| read(&mut SqliteSession::new(conn)));
+            // The caller is told by its dropped reply; the thread serves the next one.
+            if catch_unwind(read).is_err() {
+                tracing::error!("a read panicked");
+                if !conn.is_autocommit() && conn.execute_batch("ROLLBACK").is_err() {
+                    tracing::error!("a read transaction could not be ended");
+                }
+            }
         }
     }
 

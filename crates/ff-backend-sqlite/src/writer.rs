@@ -25,7 +25,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ff_core::EngineError;
@@ -60,15 +60,24 @@ const LOOK_AROUND: Duration = Duration::from_millis(10);
 /// wait is unfair: a saturated writer would starve a neighbour's heartbeat.
 const COURTESY: Duration = Duration::from_millis(1);
 
-/// How long a neighbour counts as active after its last commit.
-const NEIGHBOUR_ACTIVE: Duration = Duration::from_millis(250);
+/// How long a neighbour counts as active after its last commit. One that starves commits nothing, so this is longer
+/// than the pause between two heartbeats of an ordinary lease.
+const NEIGHBOUR_ACTIVE: Duration = Duration::from_secs(10);
+
+/// The pause between two tries for the lock. SQLite's own pauses grow to 100 ms, and would hardly ever meet a
+/// neighbour's [`COURTESY`].
+const LOCK_RETRY: Duration = Duration::from_micros(400);
 
 /// The log is copied into the database when it has grown by this many pages (4 MiB): small enough
 /// to bound recovery, and SQLite's own default.
 const WAL_CHECKPOINT_PAGES: i32 = 1_000;
 
-/// Above this many pages (64 MiB), a checkpoint waits for readers so that the log starts anew.
-const WAL_RESTART_PAGES: i32 = 16_000;
+/// Above this many pages (32 MiB), a checkpoint waits for readers so that the log starts anew. With what is written
+/// until the next try, the log stays below 64 MiB while reads are short.
+const WAL_RESTART_PAGES: i32 = 8_000;
+
+/// How long such a checkpoint waits. Nobody writes meanwhile: `ff verify` or a backup must not stop everybody else.
+const WAL_RESTART_WAIT: Duration = Duration::from_millis(100);
 
 /// A sweep looks at least this often for rows whose retention is over.
 const SWEEP_AT_LEAST: Duration = Duration::from_secs(60);
@@ -90,8 +99,8 @@ pub(crate) struct Shared {
     pub(crate) events: watch::Sender<u64>,
     /// Tasks that wait for a change; while there are any, the writer looks at other processes.
     pub(crate) waiters: AtomicUsize,
-    /// The latest engine time given out, for reads.
-    pub(crate) latest: AtomicI64,
+    /// Engine time: the writer ticks it, reads look at it.
+    pub(crate) time: EngineTime,
     pub(crate) sweeps: AtomicBool,
     /// Raw wake-ups for completion rows.
     pub(crate) completions: broadcast::Sender<OutboxEvent>,
@@ -107,8 +116,9 @@ pub(crate) struct Writer {
     pub(crate) seed: u64,
     /// Present for a database in a file.
     pub(crate) file: Option<WatchedFile>,
-    pub(crate) time: EngineTime,
     pub(crate) pace: Pace,
+    /// How long to wait for another process's transaction.
+    pub(crate) lock_patience: Duration,
 }
 
 /// The file the database is in, as it was when it was opened.
@@ -127,7 +137,10 @@ pub(crate) struct Pace {
     neighbour_seen: Option<Duration>,
     last_completion: i64,
     sweep_at: Option<Duration>,
+    /// When the last group ended.
+    group_ended: Duration,
     sweep_is_full: Arc<AtomicBool>,
+    swept_at: Duration,
     checkpointed_pages: i32,
 }
 
@@ -141,6 +154,8 @@ impl Pace {
             last_completion: 0,
             sweep_at: Some(Duration::ZERO),
             sweep_is_full: Arc::new(AtomicBool::new(false)),
+            group_ended: Duration::ZERO,
+            swept_at: Duration::ZERO,
             checkpointed_pages: 0,
         }
     }
@@ -154,6 +169,10 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.pace.data_version = self.data_version();
         self.conn.wal_hook(Some(note_log_pages));
+        LOCK_PATIENCE.set(self.lock_patience);
+        if let Err(error) = self.conn.busy_handler(Some(wait_for_lock)) {
+            tracing::warn!(%error, "the writer waits for locks as SQLite does");
+        }
         loop {
             match self.shared.queue.next(self.patience()) {
                 Turn::Write(first) => self.group(first),
@@ -163,6 +182,7 @@ impl Writer {
             }
         }
         if self.file.is_some()
+            && !self.shared.queue.has_failed()
             && let Err(error) = self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         {
             tracing::warn!(%error, "the last checkpoint failed; the next start recovers the log");
@@ -184,14 +204,32 @@ impl Writer {
         self.notice_neighbours();
         let due = self.pace.sweep_at.is_some_and(|at| at <= self.pace.stopwatch.monotonic());
         if due && self.shared.sweeps.load(Ordering::SeqCst) {
-            self.group(Queued {
-                job: Box::new(SweepJob { is_full: Arc::clone(&self.pace.sweep_is_full) }),
-                urgency: Urgency::Bulk,
-                bytes: 0,
-                seed: None,
-            });
+            if self.has_sweep_work() {
+                self.group(Queued {
+                    job: Box::new(SweepJob { is_full: Arc::clone(&self.pace.sweep_is_full) }),
+                    urgency: Urgency::Bulk,
+                    bytes: 0,
+                    seed: None,
+                });
+                self.pace.swept_at = self.pace.stopwatch.monotonic();
+            }
             self.plan_sweep();
         }
+    }
+
+    /// Looks before it takes the write lock: something is due, some retention is over, or the
+    /// last sweep lies [`SWEEP_AT_LEAST`] back.
+    fn has_sweep_work(&self) -> bool {
+        let now = self.shared.time.peek(self.clock.as_ref());
+        let retention = i64::try_from(self.limits.retention.0).unwrap_or(i64::MAX);
+        let ended_before = TimestampMs(now.0.saturating_sub(retention));
+        let mut session = SqliteSession::new(&self.conn);
+        let found = session
+            .due(now, 1)
+            .and_then(|due| Ok(!due.is_empty() || !session.ended(ended_before, 1)?.is_empty()));
+        let rested = self.pace.stopwatch.monotonic().saturating_sub(self.pace.swept_at);
+        // What cannot be read is told by the sweep itself.
+        found.unwrap_or(true) || rested >= SWEEP_AT_LEAST
     }
 
     /// When the next sweep has something to do.
@@ -201,7 +239,7 @@ impl Writer {
             return;
         }
         self.give_pages_back();
-        let now_ms = self.shared.latest.load(Ordering::SeqCst);
+        let now_ms = self.shared.time.peek(self.clock.as_ref()).0;
         let mut session = SqliteSession::new(&self.conn);
         let wait = match session.next_due() {
             Ok(due) => {
@@ -233,6 +271,7 @@ impl Writer {
 
     /// One transaction for `first` and whoever joins it.
     fn group(&mut self, first: Queued) {
+        self.let_neighbours_in();
         if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| self.shared.queue.join_group()).take(GROUP_MAX));
@@ -303,6 +342,10 @@ impl Writer {
     /// Each command in a transaction of its own, after one of them failed half-way.
     fn one_by_one(&mut self, ran: Ran) {
         for mut queued in ran {
+            if self.shared.queue.has_failed() {
+                queued.job.answer(Some(self.shared.queue.refusal()));
+                continue;
+            }
             if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
                 self.give_up(vec![queued], &error, "begin a transaction");
                 continue;
@@ -345,7 +388,6 @@ impl Writer {
             }
             return;
         }
-        self.shared.latest.fetch_max(now.0, Ordering::SeqCst);
         for queued in ran {
             queued.job.answer(None);
         }
@@ -362,11 +404,18 @@ impl Writer {
 
     fn after_group(&mut self) {
         self.checkpoint_if_large();
-        let active = self.pace.neighbour_seen.is_some_and(|seen| {
-            self.pace.stopwatch.monotonic().saturating_sub(seen) < NEIGHBOUR_ACTIVE
-        });
-        if active && self.shared.queue.is_busy() {
-            std::thread::sleep(COURTESY);
+        self.pace.group_ended = self.pace.stopwatch.monotonic();
+    }
+
+    /// Keeps the lock free for [`COURTESY`] after the last group while a neighbour may want it. Whoever comes later than
+    /// that waits for nothing.
+    fn let_neighbours_in(&self) {
+        let now = self.pace.stopwatch.monotonic();
+        let seen = self.pace.neighbour_seen;
+        let active = seen.is_some_and(|seen| now.saturating_sub(seen) < NEIGHBOUR_ACTIVE);
+        let free = now.saturating_sub(self.pace.group_ended);
+        if active && free < COURTESY {
+            std::thread::sleep(COURTESY.saturating_sub(free));
         }
     }
 
@@ -376,7 +425,7 @@ impl Writer {
             .conn
             .prepare_cached(statement::CLOCK_READ_FLOOR)?
             .query_row([], |row| row.get(0))?;
-        let (now, step) = self.time.tick(self.clock.as_ref(), TimestampMs(floor));
+        let (now, step) = self.shared.time.tick(self.clock.as_ref(), TimestampMs(floor));
         if let Some(ClockStep { from, to }) = step {
             tracing::warn!(%from, %to, "the wall clock stepped forward by more than an hour");
             self.conn
@@ -493,7 +542,10 @@ impl Writer {
         } else {
             "PRAGMA wal_checkpoint(PASSIVE)"
         };
-        if let Err(error) = self.conn.execute_batch(pragma) {
+        LOCK_PATIENCE.set(WAL_RESTART_WAIT.min(self.lock_patience));
+        let done = self.conn.execute_batch(pragma);
+        LOCK_PATIENCE.set(self.lock_patience);
+        if let Err(error) = done {
             tracing::warn!(%error, pages, "a checkpoint failed; the log grows until one succeeds");
         }
     }
@@ -503,6 +555,25 @@ thread_local! {
     /// Pages in the log after this thread's latest commit. SQLite tells it through a plain
     /// function, which can reach no other state.
     static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
+
+    /// How long this thread waits for a lock, and since when it does.
+    static LOCK_PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static LOCK_WAIT: (SystemClock, Cell<Duration>) = (SystemClock::new(), Cell::default());
+}
+
+/// SQLite's busy handler: whether to try for the lock again.
+fn wait_for_lock(tries: i32) -> bool {
+    LOCK_WAIT.with(|(stopwatch, since)| {
+        let now = stopwatch.monotonic();
+        if tries == 0 {
+            since.set(now);
+        }
+        let waits = now.saturating_sub(since.get()) < LOCK_PATIENCE.get();
+        if waits {
+            std::thread::sleep(LOCK_RETRY);
+        }
+        waits
+    })
 }
 
 fn note_log_pages(_: &rusqlite::hooks::Wal, pages: std::ffi::c_int) -> rusqlite::Result<()> {

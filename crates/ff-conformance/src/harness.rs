@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ff_core::EngineError;
@@ -303,10 +303,8 @@ impl Bench {
 
     /// Puts an ended execution back in line.
     pub async fn replay(&self, id: &ExecutionId) -> Result<PublicState, EngineError> {
-        let args = ff_core::contracts::ReplayExecutionArgs {
-            execution_id: id.clone(),
-            now: self.now(),
-        };
+        let args =
+            ff_core::contracts::ReplayExecutionArgs { execution_id: id.clone(), now: self.now() };
         let ff_core::contracts::ReplayExecutionResult::Replayed { public_state } =
             self.engine.replay_execution(args).await?;
         Ok(public_state)

@@ -1,9 +1,13 @@
 //! ff-conformance
+pub mod admin;
 mod dice;
+pub mod event;
+pub mod execution;
+pub mod harness;
 pub mod invariants;
+pub mod lane;
+pub mod lease;
 pub mod model;
 pub mod probe;
 pub mod race;
-pub mod execution;
-pub mod harness;
 pub mod suite;

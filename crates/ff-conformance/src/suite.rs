@@ -57,6 +57,7 @@ macro_rules! behaviours {
                     a_lapsed_lease_is_no_proof
                     a_worker_may_cancel_its_own_work
                     a_worker_without_the_lease_may_not
+                    a_successors_cancel_is_no_answer_for_its_predecessor
                     a_reason_is_cut_at_its_limit
                 }
                 change_priority {
@@ -172,6 +173,7 @@ macro_rules! behaviours {
                     what_comes_behind_the_cursor_is_seen
                     a_search_without_filters_finds_everything_in_order
                     a_search_goes_by_time_of_creation_across_partitions
+                    twins_in_several_partitions_are_each_found_once
                     each_filter_narrows_the_search
                     a_creation_window_includes_its_start_and_not_its_end
                     a_search_by_state_follows_every_change
@@ -251,6 +253,255 @@ macro_rules! behaviours {
                     the_earlier_of_both_deadlines_counts
                     a_deadline_after_the_end_changes_nothing
                     what_was_due_first_happens_first
+                }
+            }
+            lease {
+                capabilities {
+                    an_execution_goes_only_to_a_worker_that_has_all_it_needs
+                    a_worker_with_more_takes_what_needs_nothing
+                    what_a_worker_cannot_run_never_hides_what_it_can
+                    five_hundred_alike_do_not_hide_one_either
+                    a_lapsed_execution_still_needs_its_capabilities
+                    a_claimed_executions_set_makes_room_for_another
+                }
+                check {
+                    each_handle_gets_its_answer_in_order
+                    a_lease_is_lost_from_its_expiry_on
+                    a_cancel_a_revoke_and_a_successor_are_noticed
+                    a_timeout_or_deadline_that_passed_is_noticed_before_any_sweep
+                    at_most_a_thousand_handles_are_checked_at_once
+                }
+                claim {
+                    an_empty_lane_has_nothing
+                    a_claim_makes_the_worker_the_owner
+                    a_claimed_execution_is_nobody_elses
+                    an_ended_execution_is_never_claimed
+                    one_of_many_claims_wins
+                    many_claims_take_each_execution_once
+                    the_epoch_rises_with_every_acquisition
+                    only_acquisitions_raise_the_epoch
+                    every_acquisition_has_its_own_lease_id
+                    a_lease_lasts_from_one_millisecond_to_a_day
+                    a_workers_malformed_capabilities_are_refused_by_their_code
+                    a_workers_name_is_at_most_256_bytes
+                }
+                claim_batch {
+                    a_batch_takes_up_to_its_maximum_in_order
+                    the_best_goes_first_across_lanes
+                    a_lane_named_twice_counts_once
+                    claimed_work_comes_with_everything_a_worker_needs
+                    a_batch_has_one_to_256_members_and_a_lane
+                    a_full_batch_is_256
+                    a_paused_lane_is_left_out
+                }
+                claim_execution {
+                    a_grant_becomes_a_lease_with_the_ids_given
+                    a_grant_is_good_through_its_last_instant
+                    a_late_grant_is_refused
+                    no_grant_and_another_workers_grant_are_refused
+                    a_repeat_is_refused
+                    a_grant_is_used_up_by_its_claim
+                    what_is_not_in_line_is_not_leaseable
+                    an_interrupted_attempt_is_not_claimed_this_way
+                    its_own_timeout_and_deadline_count
+                    a_duration_out_of_bounds_is_refused
+                }
+                claim_for_worker {
+                    an_empty_lane_has_no_work
+                    the_best_execution_is_reserved_and_can_be_claimed
+                    reserved_executions_are_passed_over
+                    a_hundred_reserved_ones_do_not_hide_the_next
+                    a_worker_sees_what_it_can_run_behind_what_it_cannot
+                    what_is_due_comes_first_into_line
+                    a_paused_lane_has_no_work
+                    malformed_arguments_are_refused
+                }
+                claim_order {
+                    higher_priority_goes_first
+                    among_equals_the_oldest_goes_first
+                    among_twins_the_smaller_id_goes_first
+                    partitions_do_not_disturb_the_order
+                    capability_sets_do_not_disturb_the_order
+                    a_retry_comes_back_to_its_old_place
+                    a_lapsed_execution_is_claimed_in_its_lanes_order
+                    a_delayed_execution_keeps_its_age
+                    lanes_are_apart
+                }
+                claim_wait {
+                    a_wait_ends_with_nothing_when_its_time_is_over
+                    work_that_is_there_is_not_waited_for
+                    a_submit_wakes_a_waiting_worker
+                    a_batch_of_submits_wakes_a_waiting_worker
+                    a_lease_given_back_wakes_a_waiting_worker
+                    a_revoked_lease_wakes_a_waiting_worker
+                    a_replay_wakes_a_waiting_worker
+                    a_lane_that_opens_wakes_a_waiting_worker
+                    a_sweep_that_finds_a_lapsed_lease_wakes_a_waiting_worker
+                    a_batch_claim_waits_for_its_first_and_not_for_more
+                }
+                expiry {
+                    a_lease_expires_at_its_instant_and_not_before
+                    a_claim_reclaims_it_without_any_sweep
+                    the_lost_attempt_ends_and_a_new_one_begins
+                    a_sweep_repeated_changes_nothing
+                    reclaims_beyond_the_cap_end_the_execution
+                    a_cap_of_zero_allows_no_reclaim
+                    the_timeout_policys_cap_counts_too
+                    an_exhausted_execution_does_not_hide_the_next_one
+                    a_lapsed_attempt_does_not_time_out
+                    many_lapsed_leases_are_settled_in_bounded_steps
+                }
+                grant {
+                    a_granted_execution_stays_in_line
+                    a_standing_grant_refuses_another
+                    a_grant_stands_through_its_last_instant
+                    a_sweep_takes_no_grant_that_stands
+                    what_is_not_in_line_gets_no_grant
+                    missing_capabilities_are_named_sorted
+                    malformed_capabilities_are_refused
+                    a_grants_life_is_bounded
+                    an_unknown_execution_is_not_found
+                }
+                issue_grant_and_claim {
+                    an_operator_takes_an_execution
+                    it_leaves_no_grant
+                    a_standing_grant_refuses_it
+                    an_interrupted_attempt_goes_on
+                    what_is_not_in_line_is_refused
+                    a_repeat_is_refused
+                    an_unknown_execution_is_not_found
+                    a_duration_out_of_bounds_is_refused
+                }
+                list_expired {
+                    a_lease_is_listed_from_its_expiry_on_swept_or_not
+                    the_question_may_be_about_another_instant
+                    only_leases_that_wait_for_a_reclaim_are_listed
+                    pages_follow_expiry_then_id
+                    a_page_of_nothing_is_empty
+                    a_namespace_narrows_the_list
+                }
+                reclaim {
+                    a_grant_is_redeemed_into_a_reclaim
+                    a_revoked_lease_can_be_granted_too
+                    what_is_not_lapsed_cannot_be_granted
+                    an_unknown_execution_is_not_found
+                    a_standing_grant_refuses_another_until_its_instant
+                    a_grant_is_void_from_its_expiry_on
+                    without_a_grant_of_its_own_nobody_reclaims
+                    a_grant_is_used_up_by_its_reclaim
+                    a_grant_does_not_steal_from_a_successor
+                    a_worker_that_cannot_run_it_gets_no_grant
+                    at_the_cap_there_is_no_grant_and_a_reclaim_ends_the_execution
+                    the_callers_cap_counts_where_no_policy_has_one
+                    durations_out_of_bounds_are_refused
+                }
+                release {
+                    a_lease_given_back_can_be_claimed_at_once
+                    it_counts_as_neither_retry_nor_reclaim
+                    it_is_announced_with_its_cause
+                    it_cannot_be_repeated
+                    only_the_live_lease_can_be_given_back
+                    the_rest_of_the_attempts_timeout_stays
+                }
+                renew {
+                    a_renewal_counts_from_now_and_keeps_the_epoch
+                    a_renewal_may_be_repeated
+                    a_lease_lives_as_long_as_it_is_renewed
+                    a_lease_is_void_from_its_expiry_on
+                    the_typed_form_sets_its_own_duration
+                    the_typed_form_needs_a_fence_whoever_asks
+                    a_duration_out_of_bounds_is_refused
+                    a_replaced_lease_is_refused_by_its_form
+                    any_difference_in_the_fence_is_stale
+                    a_revoked_lease_cannot_be_renewed
+                    an_ended_execution_has_no_lease_to_renew
+                    an_unknown_execution_is_not_found
+                    a_handle_of_another_backend_is_refused_everywhere
+                }
+                revoke {
+                    a_revoked_lease_is_gone_and_the_execution_waits_for_a_reclaim
+                    the_next_claim_reclaims_it
+                    a_matching_holder_and_lease_are_accepted
+                    another_lease_than_the_expected_one_is_stale
+                    another_holder_is_already_satisfied
+                    a_repeat_is_already_satisfied
+                    a_lapsed_lease_is_already_satisfied
+                    what_is_not_active_has_no_lease_to_revoke
+                    an_unknown_execution_is_not_found
+                    a_revoked_attempt_does_not_time_out
+                }
+            }
+            event {
+                completion {
+                    each_kind_of_end_has_its_word
+                    what_has_not_ended_has_none
+                    repeats_add_none
+                    the_end_and_its_completion_share_an_instant
+                    a_subscriber_that_waits_is_woken
+                    filters_narrow_completions
+                    many_ends_are_all_seen
+                }
+                cursor {
+                    a_subscriber_resumes_behind_any_event
+                    cursors_rise
+                    an_empty_cursor_means_from_now_on
+                    nothing_is_lost_between_subscribing_and_reading
+                    filtered_events_move_the_cursor
+                    a_malformed_cursor_is_refused
+                    a_cursor_ahead_of_every_event_is_refused
+                    a_cursor_older_than_the_oldest_event_kept_is_refused
+                    a_cursor_at_the_edge_of_what_is_kept_is_accepted
+                    a_slow_reader_hears_of_the_gap
+                }
+                lease_history {
+                    every_event_names_execution_lease_holder_and_instant
+                    every_end_of_a_lease_tells_its_cause
+                    events_come_in_the_order_of_what_happened
+                    a_refusal_announces_nothing
+                    a_namespace_narrows_the_history
+                    an_instance_tag_narrows_the_history
+                    a_filter_on_a_tag_that_events_do_not_carry_is_refused
+                }
+            }
+            lane {
+                list {
+                    lanes_are_listed_by_name_in_pages
+                    a_page_of_nothing_is_empty
+                    without_work_there_is_no_lane
+                }
+                state {
+                    a_paused_lane_hands_out_nothing_until_it_is_resumed
+                    what_runs_goes_on
+                    other_lanes_go_on
+                    a_paused_lane_still_takes_work_in
+                    the_same_state_again_is_nothing
+                    a_state_that_no_rule_knows_is_refused
+                    a_malformed_lane_is_refused
+                    a_lapsed_execution_of_a_paused_lane_is_not_reclaimed
+                }
+                status {
+                    a_lane_counts_what_waits_what_is_delayed_and_what_runs
+                    a_lapsed_execution_counts_as_waiting
+                    an_empty_lane_is_still_shown
+                    more_than_a_thousand_lanes_are_all_shown
+                }
+            }
+            admin {
+                service {
+                    it_gives_a_sign_of_life
+                    its_name_is_the_same_everywhere
+                    it_is_itself_for_who_knows_its_type
+                    it_has_every_operation_it_claims
+                    an_operation_it_does_not_claim_is_unavailable_by_name
+                    preparing_twice_is_preparing_once
+                    it_can_be_shut_down_twice
+                    after_a_shutdown_nothing_is_accepted
+                }
+                time {
+                    the_engine_tells_its_own_time
+                    time_never_runs_backwards_and_never_freezes
+                    reads_go_by_the_same_time_as_writes
+                    the_callers_now_decides_nothing
                 }
             }
         }

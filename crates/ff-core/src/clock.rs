@@ -1,7 +1,7 @@
 //! Engine time: one clock that decides everything and never runs backwards.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -121,13 +121,27 @@ struct Reading {
 }
 
 impl EngineTime {
+    /// The engine's now for a read: what a tick would answer over the floor known so far. Notes
+    /// nothing.
+    pub fn peek(&self, clock: &dyn Clock) -> TimestampMs {
+        let (wall, monotonic) = (clock.wall(), clock.monotonic());
+        let Some(before) = *self.last() else { return wall };
+        let elapsed = monotonic.saturating_sub(before.monotonic).as_millis();
+        let elapsed_ms = i64::try_from(elapsed).unwrap_or(i64::MAX);
+        if wall >= before.at { wall } else { TimestampMs(before.at.0.saturating_add(elapsed_ms)) }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Reading>> {
+        match self.last.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
     /// The engine's now, never below `floor` or an earlier answer, and the step it noticed.
     pub fn tick(&self, clock: &dyn Clock, floor: TimestampMs) -> (TimestampMs, Option<ClockStep>) {
         let (wall, monotonic) = (clock.wall(), clock.monotonic());
-        let mut last = match self.last.lock() {
-            Ok(guard) => guard,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut last = self.last();
         let Some(before) = *last else {
             let at = wall.max(floor);
             *last = Some(Reading { at, monotonic });
@@ -181,6 +195,7 @@ mod tests {
         clock.advance(ms(5));
 
         assert_eq!(after, TimestampMs(10_030));
+        assert_eq!(time.peek(&clock), TimestampMs(10_035));
         assert_eq!(time.tick(&clock, after).0, TimestampMs(10_035));
     }
 

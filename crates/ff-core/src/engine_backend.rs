@@ -1085,8 +1085,9 @@ pub trait EngineBackend: Send + Sync + 'static {
     ///
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
     /// [`CREATE_BATCH_MAX_BYTES`](contracts::CREATE_BATCH_MAX_BYTES) of payload, else
-    /// `Validation(InvalidInput)`; any refused row refuses the batch. Each row is as safe to repeat
-    /// as [`create_execution`](Self::create_execution), and so is the whole.
+    /// `Validation(InvalidInput)` or `Validation(PayloadTooLarge)`; any refused row refuses the
+    /// batch. Each row is as safe to repeat as [`create_execution`](Self::create_execution), and so
+    /// is the whole.
     #[cfg(feature = "core")]
     async fn create_executions(
         &self,
@@ -1095,7 +1096,7 @@ pub trait EngineBackend: Send + Sync + 'static {
         unavailable("create_executions")
     }
 
-    /// Claims up to `max` executions over several lanes, served in the order given.
+    /// Claims up to `max` executions over several lanes: priority, then age, whatever the lane.
     ///
     /// Waits up to `policy.max_wait` for the first one and not for more. `max` is at most
     /// [`CLAIM_BATCH_MAX`](contracts::CLAIM_BATCH_MAX), else `Validation(InvalidInput)`. Not safe

@@ -234,7 +234,8 @@ pub enum HandleDecodeError {
 
 impl From<HandleDecodeError> for EngineError {
     fn from(error: HandleDecodeError) -> Self {
-        Self::Validation { kind: ValidationKind::Corruption, detail: error.to_string() }
+        let detail = format!("handle_codec: {error}");
+        Self::Validation { kind: ValidationKind::Corruption, detail }
     }
 }
 

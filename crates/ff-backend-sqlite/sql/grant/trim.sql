@@ -1,5 +1,5 @@
 -- grant_trim
--- Removes grants whose time is over at ?1, at most ?2.
+-- Removes grants that expired before ?1, at most ?2.
 -- Uses ff_claim_grant_expiry.
 DELETE FROM ff_claim_grant
 WHERE rowid IN (

@@ -1,7 +1,7 @@
 //! Creating many executions at once: all or none, in order.
 
-use ff_core::contracts::{CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS, CreateExecutionResult};
 use ff_core::contracts::FindExecutionsArgs;
+use ff_core::contracts::{CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS, CreateExecutionResult};
 use ff_core::engine_error::{ConflictKind, ValidationKind};
 
 use crate::harness::{Bench, Refusal};
@@ -12,7 +12,8 @@ fn is_created(answer: &CreateExecutionResult) -> bool {
 
 pub async fn a_batch_answers_in_its_order(bench: &Bench) {
     let known = bench.submit().await;
-    let batch = vec![bench.submit().args(), bench.submit().id(&known).args(), bench.submit().args()];
+    let batch =
+        vec![bench.submit().args(), bench.submit().id(&known).args(), bench.submit().args()];
     let wanted: Vec<_> = batch.iter().map(|args| args.execution_id.clone()).collect();
 
     let answers = bench.engine.create_executions(batch).await.unwrap();
@@ -47,8 +48,7 @@ pub async fn one_refused_row_refuses_the_batch(bench: &Bench) {
 }
 
 pub async fn a_batch_repeated_is_all_duplicates(bench: &Bench) {
-    let batch: Vec<_> =
-        (0..3).map(|n| bench.submit().key(&format!("k{n}")).args()).collect();
+    let batch: Vec<_> = (0..3).map(|n| bench.submit().key(&format!("k{n}")).args()).collect();
     let first = bench.engine.create_executions(batch.clone()).await.unwrap();
 
     let again = bench.unchanged_by(bench.engine.create_executions(batch)).await.unwrap();

@@ -191,6 +191,16 @@ pub async fn a_worker_without_the_lease_may_not(bench: &Bench) {
     assert_eq!(refused.is_not_active().terminal_outcome, "success");
 }
 
+/// What a successor did is not a repeat of what its predecessor wanted.
+pub async fn a_successors_cancel_is_no_answer_for_its_predecessor(bench: &Bench) {
+    let stale = bench.lapsed().await;
+    bench.claim().await.cancel("done").await.unwrap();
+
+    let refused = bench.unchanged_by(stale.cancel("done")).await;
+
+    assert_eq!(refused.is_not_active().terminal_outcome, "cancelled");
+}
+
 pub async fn a_reason_is_cut_at_its_limit(bench: &Bench) {
     let id = bench.submit().await;
     let mut args = bench.cancel_args(&id);

@@ -23,8 +23,10 @@ pub async fn a_new_execution_waits_in_its_lane(bench: &Bench) {
 
     let created = bench.submit().id(&id).answer().await.unwrap();
 
-    let wanted =
-        CreateExecutionResult::Created { execution_id: id.clone(), public_state: PublicState::Waiting };
+    let wanted = CreateExecutionResult::Created {
+        execution_id: id.clone(),
+        public_state: PublicState::Waiting,
+    };
     assert_eq!(created, wanted);
     let state = bench.info(&id).await.state_vector;
     assert_eq!(state.lifecycle_phase, LifecyclePhase::Runnable);
@@ -229,8 +231,7 @@ pub async fn a_sweep_brings_a_delayed_execution_into_line(bench: &Bench) {
 
 pub async fn a_delay_that_is_over_is_no_delay(bench: &Bench) {
     let now = bench.submit().delay_until(bench.now()).await;
-    let by_policy =
-        bench.submit().policy(|policy| policy.delay_until = Some(bench.after(5))).await;
+    let by_policy = bench.submit().policy(|policy| policy.delay_until = Some(bench.after(5))).await;
 
     assert_eq!(bench.state(&now).await, PublicState::Waiting);
     assert_eq!(bench.state(&by_policy).await, PublicState::Delayed);
@@ -391,10 +392,7 @@ pub async fn a_timeout_or_window_out_of_bounds_is_refused(bench: &Bench) {
                 "execution_deadline_ms",
                 bench.submit().timeouts(|timeouts| timeouts.execution_deadline_ms = Some(ms)),
             ),
-            (
-                "dedup_window_ms",
-                bench.submit().policy(|policy| policy.dedup_window_ms = Some(ms)),
-            ),
+            ("dedup_window_ms", bench.submit().policy(|policy| policy.dedup_window_ms = Some(ms))),
         ] {
             let refused = bench.unchanged_by(refused.answer()).await;
             let detail = refused.is_validation(&ValidationKind::InvalidPolicyJson);

@@ -2,9 +2,7 @@
 
 use ff_core::backend::HandleKind;
 use ff_core::engine_error::{ContentionKind, StateKind};
-use ff_core::state::{
-    AttemptState, BlockingReason, EligibilityState, LifecyclePhase, PublicState,
-};
+use ff_core::state::{AttemptState, BlockingReason, EligibilityState, LifecyclePhase, PublicState};
 
 use crate::harness::{Bench, Refusal, cause};
 

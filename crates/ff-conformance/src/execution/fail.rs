@@ -181,8 +181,7 @@ pub async fn no_detail_turns_a_permanent_failure_into_a_retry(bench: &Bench) {
     bench.submit().retries(fixed(3, 1)).await;
     let held = bench.claim().await;
 
-    let reason =
-        ff_core::backend::FailureReason::with_detail("broken", b"rate_limited".to_vec());
+    let reason = ff_core::backend::FailureReason::with_detail("broken", b"rate_limited".to_vec());
     let answer = bench.engine.fail(&held.handle, reason, FailureClass::Permanent).await.unwrap();
 
     assert_eq!(answer, FailOutcome::TerminalFailed);

@@ -32,8 +32,7 @@ pub async fn pages_together_are_the_whole_set(bench: &Bench) {
     for limit in [1, 2, 3, 7, 8] {
         let (mut listed, mut cursor) = (Vec::new(), None);
         loop {
-            let page =
-                bench.engine.list_executions(partition(0), cursor, limit).await.unwrap();
+            let page = bench.engine.list_executions(partition(0), cursor, limit).await.unwrap();
             assert!(page.executions.len() <= limit);
             listed.extend(page.executions.clone());
             cursor = page.next_cursor;
@@ -59,8 +58,7 @@ pub async fn a_page_of_nothing_is_empty(bench: &Bench) {
 
     let page = bench.engine.list_executions(partition(0), None, 0).await.unwrap();
     assert_eq!((page.executions.len(), page.next_cursor), (0, None));
-    let page =
-        bench.engine.find_executions(FindExecutionsArgs::new().with_limit(0)).await.unwrap();
+    let page = bench.engine.find_executions(FindExecutionsArgs::new().with_limit(0)).await.unwrap();
     assert_eq!((page.executions.len(), page.next_cursor), (0, None));
 }
 
@@ -85,8 +83,7 @@ pub async fn what_comes_behind_the_cursor_is_seen(bench: &Bench) {
     bench.cancel(&ids[1]).await.unwrap();
     let late = bench.submit().await;
 
-    let rest =
-        bench.engine.list_executions(partition(0), page.next_cursor, 10).await.unwrap();
+    let rest = bench.engine.list_executions(partition(0), page.next_cursor, 10).await.unwrap();
 
     assert_eq!(rest.executions, [ids[1].clone(), late]);
 }
@@ -116,17 +113,30 @@ pub async fn a_search_goes_by_time_of_creation_across_partitions(bench: &Bench) 
     assert_eq!(found(bench, newest_first).await, ids);
 }
 
+pub async fn twins_in_several_partitions_are_each_found_once(bench: &Bench) {
+    let first = bench.submit().id(&bench.new_id_in(3)).await;
+    let mut ids = vec![first.clone()];
+    for partition in [0, 9, 4] {
+        let twin = ExecutionId::from_parts(partition, first.uuid());
+        ids.push(bench.submit().id(&twin).await);
+    }
+    ids.sort_by_key(ExecutionId::partition);
+
+    for limit in [1, 2, 3, 4] {
+        assert_eq!(found(bench, FindExecutionsArgs::new().with_limit(limit)).await, ids);
+        let newest_first = FindExecutionsArgs::new().with_limit(limit).with_newest_first();
+        let mut reversed = found(bench, newest_first).await;
+        reversed.reverse();
+        assert_eq!(reversed, ids);
+    }
+}
+
 pub async fn each_filter_narrows_the_search(bench: &Bench) {
     let from = bench.after(10);
     bench.submit().await;
     bench.advance(10);
-    let wanted = bench
-        .submit()
-        .lane("mail")
-        .kind("letter")
-        .namespace("acme")
-        .tag("app.owner", "ann")
-        .await;
+    let wanted =
+        bench.submit().lane("mail").kind("letter").namespace("acme").tag("app.owner", "ann").await;
     bench.advance(1);
     let before = bench.now();
     bench.submit().tag("app.owner", "bob").await;

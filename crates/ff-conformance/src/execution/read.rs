@@ -197,18 +197,12 @@ pub async fn transitions_are_read_in_pages(bench: &Bench) {
 
 pub async fn an_execution_is_found_by_the_beginning_of_its_uuid(bench: &Bench) {
     let uuid = |text: &str| uuid::Uuid::parse_str(text).unwrap();
-    let one = ff_core::types::ExecutionId::from_parts(
-        3,
-        uuid("aaaa0000-0000-7000-8000-000000000001"),
-    );
-    let two = ff_core::types::ExecutionId::from_parts(
-        1,
-        uuid("aaaa0000-0000-7000-8000-000000000002"),
-    );
-    let three = ff_core::types::ExecutionId::from_parts(
-        2,
-        uuid("aaaa0000-0000-7000-8000-000000000003"),
-    );
+    let one =
+        ff_core::types::ExecutionId::from_parts(3, uuid("aaaa0000-0000-7000-8000-000000000001"));
+    let two =
+        ff_core::types::ExecutionId::from_parts(1, uuid("aaaa0000-0000-7000-8000-000000000002"));
+    let three =
+        ff_core::types::ExecutionId::from_parts(2, uuid("aaaa0000-0000-7000-8000-000000000003"));
     for id in [&one, &two, &three] {
         bench.submit().id(id).await;
     }

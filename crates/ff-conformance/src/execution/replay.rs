@@ -142,10 +142,7 @@ pub async fn a_deadline_that_passed_does_not_end_the_new_run(bench: &Bench) {
 }
 
 pub async fn a_deadline_of_the_policy_starts_anew(bench: &Bench) {
-    let id = bench
-        .submit()
-        .timeouts(|timeouts| timeouts.execution_deadline_ms = Some(1_000))
-        .await;
+    let id = bench.submit().timeouts(|timeouts| timeouts.execution_deadline_ms = Some(1_000)).await;
     bench.advance(1_000);
     bench.sweep().await;
     bench.advance(50_000);

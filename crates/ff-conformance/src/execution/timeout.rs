@@ -55,9 +55,7 @@ pub async fn a_timeout_goes_through_the_retry_policy(bench: &Bench) {
 }
 
 pub async fn a_timeout_is_retried_only_where_its_category_is_listed(bench: &Bench) {
-    for (listed, state) in
-        [("timeout", PublicState::Delayed), ("transient", PublicState::Failed)]
-    {
+    for (listed, state) in [("timeout", PublicState::Delayed), ("transient", PublicState::Failed)] {
         let retry =
             RetryPolicy { retryable_categories: vec![listed.to_owned()], ..fixed(1, 60_000) };
         let id = bench.submit().attempt_timeout(10_000).retries(retry).await;
@@ -161,8 +159,10 @@ pub async fn a_deadline_ends_a_delayed_a_lapsed_and_a_retrying_execution(bench: 
 }
 
 pub async fn the_earlier_of_both_deadlines_counts(bench: &Bench) {
-    let implied = |ms| move |timeouts: &mut ff_core::policy::TimeoutPolicy| {
-        timeouts.execution_deadline_ms = Some(ms);
+    let implied = |ms| {
+        move |timeouts: &mut ff_core::policy::TimeoutPolicy| {
+            timeouts.execution_deadline_ms = Some(ms);
+        }
     };
 
     let by_policy = bench.submit().deadline(bench.after(2_000)).timeouts(implied(1_000)).await;
@@ -196,9 +196,6 @@ pub async fn what_was_due_first_happens_first(bench: &Bench) {
     bench.advance(100_000);
     bench.sweep().await;
 
-    assert_eq!(
-        bench.causes(&id).await,
-        ["created", "claimed", "lease_expired", "deadline_passed"]
-    );
+    assert_eq!(bench.causes(&id).await, ["created", "claimed", "lease_expired", "deadline_passed"]);
     assert_eq!(bench.lease_story(&id).await, ["acquired", "expired"]);
 }

@@ -185,11 +185,20 @@ pub async fn a_workers_malformed_capabilities_are_refused_by_their_code(bench: &
 
 pub async fn a_workers_name_is_at_most_256_bytes(bench: &Bench) {
     bench.submit().await;
-    let fits = "w".repeat(254);
+    // The instance is `<worker>-1`.
+    let (fits, too_long) = ("w".repeat(254), "w".repeat(255));
 
-    for name in ["w".repeat(257), "w".repeat(255)] {
-        bench.unchanged_by(bench.claim().worker(&name).answer()).await.is_invalid();
-    }
+    let claiming = bench.claim().worker(&too_long);
+    bench.unchanged_by(claiming.clone().answer()).await.is_invalid();
+    bench.unchanged_by(claiming.batch(&["work"], 1)).await.is_invalid();
+    let id = bench.submit().lane("other").await;
+    let grant = bench.grant_args(&id, &too_long, 5_000);
+    bench.unchanged_by(bench.engine.issue_claim_grant(grant)).await.is_invalid();
+    bench.unchanged_by(bench.redeem(&id, &too_long)).await.is_invalid();
+    let grant = bench.reclaim_grant_args(&id, &too_long, 5_000);
+    bench.unchanged_by(bench.engine.issue_reclaim_grant(grant)).await.is_invalid();
+    let reclaim = bench.reclaim_args(&id, &too_long);
+    bench.unchanged_by(bench.engine.reclaim_execution(reclaim)).await.is_invalid();
 
     bench.claim().worker(&fits).await;
 }

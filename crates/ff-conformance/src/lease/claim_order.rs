@@ -87,11 +87,10 @@ pub async fn a_lapsed_execution_is_claimed_in_its_lanes_order(bench: &Bench) {
 
     let taken = [bench.claim().await, bench.claim().await, bench.claim().await];
 
-    assert_eq!(taken.clone().map(|held| held.execution().clone()), [
-        urgent,
-        lost.execution().clone(),
-        newer
-    ]);
+    assert_eq!(
+        taken.clone().map(|held| held.execution().clone()),
+        [urgent, lost.execution().clone(), newer]
+    );
     assert_eq!(taken[1].kind(), HandleKind::Reclaimed);
 }
 

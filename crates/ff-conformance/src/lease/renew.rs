@@ -52,7 +52,9 @@ pub async fn a_lease_is_void_from_its_expiry_on(bench: &Bench) {
     let held = bench.lapsed().await;
 
     bench.unchanged_by(held.renew()).await.is_state(&StateKind::LeaseExpired);
-    bench.unchanged_by(bench.engine.renew_lease(args(&held))).await
+    bench
+        .unchanged_by(bench.engine.renew_lease(args(&held)))
+        .await
         .is_state(&StateKind::LeaseExpired);
     bench.sweep().await;
     bench.unchanged_by(held.renew()).await.is_state(&StateKind::LeaseExpired);

@@ -1,4 +1,6 @@
-//! Searching executions: a bounded walk in id order with every filter in one predicate.
+//! Searching executions: a bounded walk in order of creation with every filter in one predicate.
+
+use std::collections::VecDeque;
 
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use crate::contracts::{
     ExecutionSummary, FIND_EXECUTIONS_MAX_LIMIT, FindExecutionsArgs, FindExecutionsPage,
 };
 use crate::engine_error::ValidationKind;
-use crate::machine::rows::Execution;
+use crate::machine::rows::{Attempt, Execution};
 use crate::state::PublicState;
 use crate::store::{Reader, Scan};
 use crate::types::ExecutionId;
@@ -16,10 +18,10 @@ use crate::types::ExecutionId;
 /// Rows that one page examines at most; a page that reaches it ends with a cursor.
 const EXAMINED_MAX: usize = 10_000;
 
-/// Rows read at once.
-const STEP: usize = 500;
+/// Rows read at once of one partition.
+const STEP: usize = 100;
 
-/// One page of a search. The order is that of creation: ids are UUIDv7.
+/// One page of a search. The order is that of creation, whatever the partition: ids are UUIDv7.
 pub(super) fn page(
     reader: &mut dyn Reader,
     args: &FindExecutionsArgs,
@@ -34,34 +36,109 @@ pub(super) fn page(
         )));
     }
     let wanted = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut scan = Scan {
-        partition: None,
-        after: args.cursor.as_deref().map(parse_cursor).transpose()?,
-        descending: args.newest_first,
-        state: single_indexed_state(&args.states),
-    };
+    let mut last = args.cursor.as_deref().map(parse_cursor).transpose()?;
+    let mut walk = Walk::open(reader, args, last.as_ref())?;
     let mut found: Vec<ExecutionSummary> = Vec::new();
     let mut examined = 0;
-    loop {
-        let rows = reader.scan(&scan, STEP)?;
-        let is_last = rows.len() < STEP;
-        examined += rows.len();
-        for (execution, attempt) in rows {
-            if found.len() == wanted {
-                return Ok(FindExecutionsPage::new(found, scan.after.as_ref().map(cursor)));
-            }
-            scan.after = Some(execution.id.clone());
-            if fits(&execution, args) {
-                found.push(present::summary(execution, attempt.as_ref()));
-            }
+    while let Some((execution, attempt)) = walk.next(reader)? {
+        if found.len() == wanted || examined == EXAMINED_MAX {
+            return Ok(FindExecutionsPage::new(found, last.as_ref().map(cursor)));
         }
-        if is_last {
-            return Ok(FindExecutionsPage::new(found, None));
-        }
-        if examined >= EXAMINED_MAX {
-            return Ok(FindExecutionsPage::new(found, scan.after.as_ref().map(cursor)));
+        examined += 1;
+        last = Some(execution.id.clone());
+        if fits(&execution, args) {
+            found.push(present::summary(execution, attempt.as_ref()));
         }
     }
+    Ok(FindExecutionsPage::new(found, None))
+}
+
+type Row = (Execution, Option<Attempt>);
+
+/// All partitions at once, merged by UUID. A store keeps its rows by partition and then by UUID,
+/// so the walk reads a few rows of each and takes the best head.
+struct Walk {
+    runs: Vec<Run>,
+}
+
+/// The rows of one partition, in order, read as they are wanted.
+struct Run {
+    scan: Scan,
+    rows: VecDeque<Row>,
+    is_exhausted: bool,
+}
+
+impl Walk {
+    fn open(
+        reader: &mut dyn Reader,
+        args: &FindExecutionsArgs,
+        after: Option<&ExecutionId>,
+    ) -> Result<Self, EngineError> {
+        let state = single_indexed_state(&args.states);
+        let mut runs = Vec::new();
+        let mut probe = Scan { state, ..Scan::default() };
+        while let Some((first, _)) = reader.scan(&probe, 1)?.first() {
+            let partition = first.id.partition();
+            runs.push(Run {
+                scan: Scan {
+                    partition: Some(partition),
+                    after: after.and_then(|after| behind(after, partition, args.newest_first)),
+                    descending: args.newest_first,
+                    state,
+                },
+                rows: VecDeque::new(),
+                is_exhausted: false,
+            });
+            probe.after = Some(ExecutionId::from_parts(partition, Uuid::max()));
+        }
+        Ok(Self { runs })
+    }
+
+    fn next(&mut self, reader: &mut dyn Reader) -> Result<Option<Row>, EngineError> {
+        for run in &mut self.runs {
+            run.fill(reader)?;
+        }
+        let heads = self.runs.iter_mut().filter(|run| !run.rows.is_empty());
+        let best = heads.min_by(|a, b| {
+            let order = a.place().cmp(&b.place());
+            if a.scan.descending { order.reverse() } else { order }
+        });
+        Ok(best.and_then(|run| run.rows.pop_front()))
+    }
+}
+
+impl Run {
+    fn fill(&mut self, reader: &mut dyn Reader) -> Result<(), EngineError> {
+        if self.rows.is_empty() && !self.is_exhausted {
+            let rows = reader.scan(&self.scan, STEP)?;
+            self.is_exhausted = rows.len() < STEP;
+            if let Some((last, _)) = rows.last() {
+                self.scan.after = Some(last.id.clone());
+            }
+            self.rows = rows.into();
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Option<(Uuid, u16)> {
+        self.rows.front().map(|(execution, _)| (execution.id.uuid(), execution.id.partition()))
+    }
+}
+
+/// Where a partition goes on behind `last` of another one: by UUID, then by partition.
+fn behind(last: &ExecutionId, partition: u16, descending: bool) -> Option<ExecutionId> {
+    let uuid = last.uuid();
+    let still_open = if descending {
+        partition < last.partition()
+    } else {
+        partition > last.partition()
+    };
+    let exclusive = match (still_open, descending) {
+        (false, _) => Some(uuid),
+        (true, false) => uuid.as_u128().checked_sub(1).map(Uuid::from_u128),
+        (true, true) => uuid.as_u128().checked_add(1).map(Uuid::from_u128),
+    };
+    exclusive.map(|uuid| ExecutionId::from_parts(partition, uuid))
 }
 
 fn fits(execution: &Execution, args: &FindExecutionsArgs) -> bool {

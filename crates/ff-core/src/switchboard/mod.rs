@@ -35,7 +35,7 @@ use crate::machine::lease::{
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
 };
 use crate::machine::rows::{Candidate, Execution};
-use crate::machine::{Fence, Footprint, Snapshot, gate, policy, retry};
+use crate::machine::{Context, Fence, Footprint, Limits, Snapshot, gate, policy, retry, sweep};
 use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
 use crate::store::{Scan, Store, Topic, Wake};
@@ -177,6 +177,7 @@ impl<S: Store> EngineBackend for S {
         capabilities: &CapabilitySet,
         policy: ClaimPolicy,
     ) -> Result<Option<Handle>, EngineError> {
+        lease::named(&policy.worker_id, &policy.worker_instance_id)?;
         let request = ClaimRequest {
             lanes: vec![lane.clone()],
             by: Claimer {
@@ -664,6 +665,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ClaimForWorkerArgs,
     ) -> Result<ClaimForWorkerOutcome, EngineError> {
+        lease::named(&args.worker_id, &args.worker_instance_id)?;
         let capabilities: Vec<String> = args.worker_capabilities.iter().cloned().collect();
         let request = ClaimRequest {
             lanes: vec![args.lane_id.clone()],
@@ -807,6 +809,7 @@ impl<S: Store> EngineBackend for S {
         if lanes.is_empty() {
             return Err(invalid("no lane given; a claim serves at least one"));
         }
+        lease::named(&policy.worker_id, &policy.worker_instance_id)?;
         let request = ClaimRequest {
             lanes: lanes.to_vec(),
             by: Claimer {
@@ -899,21 +902,25 @@ impl<S: Store> EngineBackend for S {
     #[cfg(feature = "core")]
     async fn list_lane_status(&self) -> Result<Vec<LaneStatus>, EngineError> {
         self.read(|reader| {
-            let lanes = reader.lanes(None, PAGE_MAX)?;
-            lanes
-                .into_iter()
-                .map(|lane| {
+            let mut found: Vec<LaneStatus> = Vec::new();
+            loop {
+                let after = found.last().map(|status| status.lane_id.clone());
+                let lanes = reader.lanes(after.as_ref(), PAGE_MAX)?;
+                if lanes.is_empty() {
+                    return Ok(found);
+                }
+                for lane in lanes {
                     let counts = reader.lane_counts(&lane.id)?;
-                    Ok(LaneStatus::new(
+                    found.push(LaneStatus::new(
                         lane.id,
                         lane.state,
                         counts.waiting,
                         counts.delayed,
                         counts.active,
                         counts.oldest_waiting_at,
-                    ))
-                })
-                .collect()
+                    ));
+                }
+            }
         })
         .await
     }
@@ -926,6 +933,9 @@ impl<S: Store> EngineBackend for S {
 
 /// Whether a handle still holds, with what is due already applied.
 fn standing(payload: &HandlePayload, seen: &Snapshot, now: TimestampMs) -> LeaseStanding {
+    let limits = Limits::default();
+    let settled = sweep::settle(seen, &mut Context::new(now, 0, &limits)).map(|(_, rows)| rows);
+    let seen = settled.as_ref().unwrap_or(seen);
     let public_state = seen.execution.as_ref().map(Execution::public_state);
     match Fence::of_handle(payload).check(seen, now) {
         Ok((_, attempt)) => LeaseStanding::Held {

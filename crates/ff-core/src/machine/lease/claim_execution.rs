@@ -36,6 +36,7 @@ impl Command for ClaimExecution {
         cx: &mut Context<'_>,
     ) -> Result<Transition<Claimed>, EngineError> {
         let args = &self.args;
+        super::named(&args.worker_id, &args.worker_instance_id)?;
         let ttl = super::ttl(args.lease_ttl_ms)?;
         let execution = seen.execution()?;
         leaseable(execution)?;

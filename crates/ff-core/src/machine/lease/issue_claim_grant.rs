@@ -37,6 +37,7 @@ impl Command for IssueClaimGrant {
         cx: &mut Context<'_>,
     ) -> Result<Transition<Grant>, EngineError> {
         let args = &self.args;
+        super::named(&args.worker_id, &args.worker_instance_id)?;
         let ttl = grant_ttl(args.grant_ttl_ms)?;
         let execution = seen.execution()?;
         if !is_in_line(execution) {

@@ -41,6 +41,7 @@ impl Command for IssueReclaimGrant {
         cx: &mut Context<'_>,
     ) -> Result<Transition<ReclaimGranted>, EngineError> {
         let args = &self.args;
+        super::named(&args.worker_id, &args.worker_instance_id)?;
         let ttl = grant_ttl(args.grant_ttl_ms)?;
         let execution = seen.execution()?;
         if let Some(detail) = not_reclaimable(execution) {

@@ -18,10 +18,28 @@ pub use reclaim_execution::{ReclaimExecution, Reclaimed};
 pub use renew::Renew;
 pub use revoke::{Revoke, Revoked};
 
-use super::limits::{LEASE_TTL_MAX_MS, LEASE_TTL_MIN_MS};
+use super::limits::{IDENTIFIER_MAX_BYTES, LEASE_TTL_MAX_MS, LEASE_TTL_MIN_MS};
 use crate::EngineError;
 use crate::engine_error::ValidationKind;
-use crate::types::DurationMs;
+use crate::types::{DurationMs, WorkerId, WorkerInstanceId};
+
+/// Refuses a worker whose names are longer than they may be with `Validation(InvalidInput)`.
+pub fn named(worker: &WorkerId, instance: &WorkerInstanceId) -> Result<(), EngineError> {
+    for (field, name) in
+        [("worker_id", worker.as_str()), ("worker_instance_id", instance.as_str())]
+    {
+        if name.len() > IDENTIFIER_MAX_BYTES {
+            return Err(EngineError::Validation {
+                kind: ValidationKind::InvalidInput,
+                detail: format!(
+                    "{field} is {} bytes; the limit is {IDENTIFIER_MAX_BYTES}",
+                    name.len()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// A lease duration within its bounds, or `Validation(InvalidInput)`.
 pub fn ttl(ms: u64) -> Result<DurationMs, EngineError> {

@@ -41,6 +41,7 @@ impl Command for ReclaimExecution {
         cx: &mut Context<'_>,
     ) -> Result<Transition<Reclaimed>, EngineError> {
         let args = &self.args;
+        super::named(&args.worker_id, &args.worker_instance_id)?;
         let ttl = super::ttl(args.lease_ttl_ms)?;
         let execution = seen.execution()?;
         if let Some(detail) = not_reclaimable(execution) {
