@@ -181,7 +181,7 @@ impl Store for MemoryBackend {
 
     fn now(&self) -> TimestampMs {
         let floor = self.state().floor;
-        self.inner.time.tick(self.inner.options.clock.as_ref(), floor).0
+        self.inner.time.peek(self.inner.options.clock.as_ref(), floor)
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

@@ -435,10 +435,13 @@ mod tests {
         assert_eq!(due(&format!("{delayed}, eligible_at_ms = 5, deadline_at_ms = 3")), Some(3));
         assert_eq!(due("deadline_at_ms = 3"), Some(3));
         assert_eq!(due("attempt_timeout_at_ms = 2"), None);
-        assert_eq!(
-            due("lifecycle_phase = 'active', attempt_timeout_at_ms = 2, deadline_at_ms = 3"),
-            Some(2)
-        );
+        for (ownership, at) in [("leased", 2), ("lease_expired_reclaimable", 3)] {
+            let running = format!(
+                "lifecycle_phase = 'active', ownership_state = '{ownership}',
+                 attempt_timeout_at_ms = 2, deadline_at_ms = 3"
+            );
+            assert_eq!(due(&running), Some(at));
+        }
         assert_eq!(
             due("lifecycle_phase = 'suspended', attempt_timeout_at_ms = 2, deadline_at_ms = 3"),
             Some(3)

@@ -128,11 +128,8 @@ impl Run {
 /// Where a partition goes on behind `last` of another one: by UUID, then by partition.
 fn behind(last: &ExecutionId, partition: u16, descending: bool) -> Option<ExecutionId> {
     let uuid = last.uuid();
-    let still_open = if descending {
-        partition < last.partition()
-    } else {
-        partition > last.partition()
-    };
+    let still_open =
+        if descending { partition < last.partition() } else { partition > last.partition() };
     let exclusive = match (still_open, descending) {
         (false, _) => Some(uuid),
         (true, false) => uuid.as_u128().checked_sub(1).map(Uuid::from_u128),
