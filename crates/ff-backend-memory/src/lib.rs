@@ -27,6 +27,7 @@ use ff_core::backend::BackendTag;
 use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::{Clock, EngineTime, SystemClock};
 use ff_core::machine::drive::{self, ClaimRequest, Settled, Swept};
+use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::lease::Claimed;
 use ff_core::machine::{Command, Context, Limits};
 use ff_core::store::{Reader, Store, Wake};
@@ -148,7 +149,7 @@ impl MemoryBackend {
         let (now, _) = self.inner.time.tick(self.inner.options.clock.as_ref(), state.floor);
         state.floor = now;
         let number = self.inner.commands.fetch_add(1, Ordering::SeqCst);
-        let seed = self.inner.options.seed.wrapping_add(number.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+        let seed = seed_of_write(self.inner.options.seed, number);
         let mut cx = Context::new(now, seed, &self.inner.options.limits);
         let written = write(&mut MemorySession::new(&mut state), &mut cx);
         drop(state);
@@ -180,8 +181,7 @@ impl Store for MemoryBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        let floor = self.state().floor;
-        self.inner.time.peek(self.inner.options.clock.as_ref(), floor)
+        self.inner.time.peek(self.inner.options.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

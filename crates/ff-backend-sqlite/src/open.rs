@@ -77,8 +77,14 @@ pub(crate) fn open_writer(
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",
     };
-    // auto_vacuum takes effect before the first page is written, so it comes before the switch to WAL.
-    set(&conn, "auto_vacuum", "INCREMENTAL")?;
+    // auto_vacuum takes effect before the first page is written, so it comes before the switch to WAL. Asked of a file
+    // that has pages it would change nothing, and wait for the write lock behind busy neighbours.
+    let pages: i64 = conn
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .opening("read the size of the database")?;
+    if pages == 0 {
+        set(&conn, "auto_vacuum", "INCREMENTAL")?;
+    }
     if matches!(location, Location::File(_)) {
         use_wal(&conn, busy)?;
     }

@@ -245,11 +245,6 @@ impl Queue {
         if state.reads.is_empty() { state.pop() } else { None }
     }
 
-    /// Whether commands wait.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.state().waiting() > 0
-    }
-
     /// Makes an idle writer look around.
     pub(crate) fn kick(&self) {
         self.state().is_kicked = true;

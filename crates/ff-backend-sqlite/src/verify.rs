@@ -92,8 +92,7 @@ impl SqliteBackend {
     /// # Ok(()) }
     /// ```
     pub async fn verify(&self) -> Result<VerifyReport, EngineError> {
-        let event_retention_ms =
-            i64::try_from(self.limits().event_retention.0).unwrap_or(i64::MAX);
+        let event_retention_ms = i64::try_from(self.limits().event_retention.0).unwrap_or(i64::MAX);
         aside::run(self, "ff-sqlite-verify", move |conn| report(conn, event_retention_ms)).await
     }
 }
@@ -134,7 +133,12 @@ const CHECKS: &[Check] = &[
     check!("I5", "only the holder writes", "i5", Nothing),
     check!("I6", "every end is announced, and nothing else is", "i6", EventsSince),
     check!("I7", "states follow the state machine", "i7", LegalMoves),
-    check!("I8", "attempts are numbered without gaps, and counters keep to their caps", "i8", Nothing),
+    check!(
+        "I8",
+        "attempts are numbered without gaps, and counters keep to their caps",
+        "i8",
+        Nothing
+    ),
     check!("I9", "what is cancelled stays cancelled", "i9", Nothing),
     check!("I26", "time does not run backwards", "i26", Nothing),
     check!("I35", "nothing is left of what is gone", "i35", Nothing),
@@ -150,7 +154,9 @@ fn report(conn: &Connection, event_retention_ms: i64) -> Result<VerifyReport, En
     conn.pragma_update(None, "temp_store", "FILE").doing("prepare for sorting")?;
     conn.execute_batch("BEGIN").doing("begin a read")?;
     let floor: Result<i64, _> =
-        conn.query_row("SELECT coalesce(max(floor_ms), 0) FROM ff_engine_clock", [], |row| row.get(0));
+        conn.query_row("SELECT coalesce(max(floor_ms), 0) FROM ff_engine_clock", [], |row| {
+            row.get(0)
+        });
     let events_since = floor.map_or(i64::MAX, |floor| floor.saturating_sub(event_retention_ms));
     let mut checks = Vec::with_capacity(CHECKS.len() + 1);
     for check in CHECKS {
@@ -187,7 +193,10 @@ fn clock_steps(conn: &Connection) -> Result<Vec<String>, EngineError> {
     let mut statement = conn.prepare(CLOCK_STEPS).doing(what)?;
     let rows = statement.query_map([CLOCK_STEPS_MAX], |row| {
         let (at, from, to): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(format!("at {at} the wall clock stepped forward by {} ms, from {from} to {to}", to - from))
+        Ok(format!(
+            "at {at} the wall clock stepped forward by {} ms, from {from} to {to}",
+            to - from
+        ))
     });
     rows.and_then(Iterator::collect).doing(what)
 }
@@ -263,15 +272,13 @@ impl Found {
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    ) || matches!(
-        error,
-        rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::Utf8Error(..)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            error,
+            rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::Utf8Error(..)
+        )
 }
 
 #[cfg(test)]

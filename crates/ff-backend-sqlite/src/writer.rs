@@ -31,6 +31,7 @@ use std::time::Duration;
 use ff_core::EngineError;
 use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
 use ff_core::machine::drive;
+use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::{Context, Limits, Urgency};
 use ff_core::store::Reader;
 use ff_core::types::TimestampMs;
@@ -306,7 +307,7 @@ impl Writer {
                     return;
                 }
                 Outcome::RolledBack => {
-                    self.lose(ran);
+                    Self::lose(ran);
                     return;
                 }
             }
@@ -324,7 +325,7 @@ impl Writer {
         let seed = *queued.seed.get_or_insert_with(|| {
             let number = self.pace.commands;
             self.pace.commands += 1;
-            self.seed.wrapping_add(number.wrapping_mul(0xD6E8_FEB8_6659_FD93))
+            seed_of_write(self.seed, number)
         });
         let before = self.conn.total_changes();
         let mut cx = Context::new(now, seed, &self.limits);
@@ -364,7 +365,7 @@ impl Writer {
                     self.roll_back();
                     queued.job.answer(None);
                 }
-                Outcome::RolledBack => self.lose(vec![queued]),
+                Outcome::RolledBack => Self::lose(vec![queued]),
             }
         }
     }
@@ -436,10 +437,7 @@ impl Writer {
     }
 
     fn raise_floor(&self, now: TimestampMs) -> rusqlite::Result<()> {
-        self.conn
-            .prepare_cached(statement::CLOCK_RAISE_FLOOR)?
-            .execute([now.0])
-            .map(|_| ())
+        self.conn.prepare_cached(statement::CLOCK_RAISE_FLOOR)?.execute([now.0]).map(|_| ())
     }
 
     fn roll_back(&self) {
@@ -451,7 +449,7 @@ impl Writer {
     }
 
     /// SQLite undid the group by itself: nobody gets an `Ok`, everybody may try again.
-    fn lose(&self, ran: Ran) {
+    fn lose(ran: Ran) {
         for queued in ran {
             queued.job.answer(Some(EngineError::ResourceExhausted {
                 pool: POOL_STORAGE,
@@ -506,10 +504,8 @@ impl Writer {
         if self.shared.completions.receiver_count() == 0 {
             return;
         }
-        let rows = self
-            .conn
-            .prepare_cached(statement::COMPLETION_EVENT_NEW)
-            .and_then(|mut statement| {
+        let rows =
+            self.conn.prepare_cached(statement::COMPLETION_EVENT_NEW).and_then(|mut statement| {
                 statement
                     .query_map([self.pace.last_completion], |row| {
                         Ok(OutboxEvent { event_id: row.get(0)?, partition_key: row.get(1)? })
@@ -599,9 +595,7 @@ fn is_fatal(extended_code: i32) -> bool {
 /// One error for each of several callers.
 fn copy_of(what: &'static str, error: &rusqlite::Error) -> EngineError {
     match error.sqlite_error() {
-        Some(code) => {
-            storage(what, rusqlite::Error::SqliteFailure(*code, Some(error.to_string())))
-        }
+        Some(code) => storage(what, rusqlite::Error::SqliteFailure(*code, Some(error.to_string()))),
         None => EngineError::Transport { backend: BACKEND, source: error.to_string().into() },
     }
 }

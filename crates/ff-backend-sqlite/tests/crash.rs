@@ -9,6 +9,8 @@
 //!
 //! `FF_CRASH_KILLS`, `FF_CRASH_OPS` and `FF_CRASH_SEED` make it longer or repeat its choices.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -60,15 +62,38 @@ const OPEN_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Line {
-    Opened { us: u64 },
-    Create { id: Uuid },
-    Cancel { id: Uuid },
-    Claim { id: Uuid, epoch: u64, until: i64 },
-    Renew { id: Uuid, epoch: u64 },
-    Complete { id: Uuid, epoch: u64, result: String },
-    Fail { id: Uuid, epoch: u64, attempt: u32 },
+    Opened {
+        us: u64,
+    },
+    Create {
+        id: Uuid,
+    },
+    Cancel {
+        id: Uuid,
+    },
+    Claim {
+        id: Uuid,
+        epoch: u64,
+        until: i64,
+    },
+    Renew {
+        id: Uuid,
+        epoch: u64,
+    },
+    Complete {
+        id: Uuid,
+        epoch: u64,
+        result: String,
+    },
+    Fail {
+        id: Uuid,
+        epoch: u64,
+        attempt: u32,
+    },
     /// An error that no fault of this harness explains.
-    Broken { error: String },
+    Broken {
+        error: String,
+    },
 }
 
 // ---- The children --------------------------------------------------------------------------------------------------
@@ -79,11 +104,8 @@ fn child() {
     let Ok(role) = std::env::var("FF_CRASH_ROLE") else { return };
     let variable = |name: &str| std::env::var(name).unwrap();
     let seed = variable("FF_CRASH_CHILD_SEED").parse().unwrap();
-    let ledger = OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(variable("FF_CRASH_LEDGER"))
-        .unwrap();
+    let ledger =
+        OpenOptions::new().append(true).create_new(true).open(variable("FF_CRASH_LEDGER")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let watch = Stopwatch::start();
@@ -151,8 +173,7 @@ async fn submit(
     ledger: &Ledger,
     dice: &mut Dice,
 ) -> Result<(), EngineError> {
-    let waiting: u64 =
-        engine.list_lane_status().await?.iter().map(|status| status.waiting).sum();
+    let waiting: u64 = engine.list_lane_status().await?.iter().map(|status| status.waiting).sum();
     if waiting > WAITING_MAX {
         tokio::time::sleep(Duration::from_millis(20)).await;
         return Ok(());
@@ -362,7 +383,8 @@ impl Known {
             }
             Line::Complete { id, epoch, result } => {
                 if let Some(other) = self.completed.insert(id, result.clone()) {
-                    self.doubled.push(format!("{id}: completed with `{other}` and `{result}` ({epoch})"));
+                    self.doubled
+                        .push(format!("{id}: completed with `{other}` and `{result}` ({epoch})"));
                 }
             }
         }
@@ -395,21 +417,27 @@ impl Known {
             match find(id) {
                 Some((state, Some(stored), _))
                     if state == "completed" && stored == result.as_bytes() => {}
-                found => difference.lost.push(format!("{id}: completed with {result}, and is {found:?}")),
+                found => {
+                    difference
+                        .lost
+                        .push(format!("{id}: completed with {result}, and is {found:?}"));
+                }
             }
             if self.cancelled.contains(id) {
                 difference.doubled.push(format!("{id}: both completed and cancelled"));
             }
         }
         for id in &self.cancelled {
-            if !find(id).is_some_and(|(state, ..)| state == "cancelled") {
+            if find(id).is_none_or(|(state, ..)| state != "cancelled") {
                 difference.lost.push(format!("{id}: cancelled, and is not"));
             }
         }
         for (id, claims) in &self.claims {
             let newest = claims.last_key_value().map_or(0, |(epoch, _)| *epoch);
             if find(id).is_none_or(|(.., epoch)| epoch < newest) {
-                difference.lost.push(format!("{id}: claimed with epoch {newest}, which is not there"));
+                difference
+                    .lost
+                    .push(format!("{id}: claimed with epoch {newest}, which is not there"));
             }
             let ends: Vec<_> = claims.values().collect();
             if !ends.is_sorted() {
@@ -429,7 +457,9 @@ impl Known {
                 Ok((Some(outcome), stored))
                     if ["retry", "failed"].contains(&outcome.as_str())
                         && u64::try_from(stored) == Ok(*epoch) => {}
-                found => difference.lost.push(format!("{id}: attempt {index} failed, and is {found:?}")),
+                found => {
+                    difference.lost.push(format!("{id}: attempt {index} failed, and is {found:?}"));
+                }
             }
         }
         let mut twice = conn

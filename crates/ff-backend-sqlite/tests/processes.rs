@@ -2,6 +2,8 @@
 //!
 //! This binary starts itself again; `FF_PROCESS_ROLE` says as what.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod support;
 
 use std::io::{BufRead as _, BufReader};
@@ -314,6 +316,7 @@ async fn heartbeats_stay_within_a_third_of_the_lease_while_another_process_submi
     println!("renew: n={} p50={p50:?} p99={p99:?} ttl={TTL_MS}ms", latencies.len());
     assert!(latencies.len() >= 50);
     assert!(p99 < Duration::from_millis(u64::from(TTL_MS) / 3), "{p99:?}");
-    let waiting: u64 = engine.list_lane_status().await.unwrap().iter().map(|lane| lane.waiting).sum();
+    let waiting: u64 =
+        engine.list_lane_status().await.unwrap().iter().map(|lane| lane.waiting).sum();
     assert!(waiting > 1_000, "the others did submit: {waiting}");
 }

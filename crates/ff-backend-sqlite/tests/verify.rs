@@ -1,5 +1,7 @@
 //! `verify` and `backup` on databases with a history.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -8,9 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend, VerifyReport};
-use ff_core::backend::{
-    CapabilitySet, ClaimPolicy, FailureClass, FailureReason,
-};
+use ff_core::backend::{CapabilitySet, ClaimPolicy, FailureClass, FailureReason};
 use ff_core::clock::ManualClock;
 use ff_core::contracts::{
     CancelExecutionArgs, ChangePriorityArgs, ClaimedWork, ReplayExecutionArgs, RevokeLeaseArgs,
@@ -407,12 +407,11 @@ async fn rows_written_by_hand_are_no_findings() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_runs_on_a_database_in_memory() {
-    let engine =
-        ff_backend_sqlite::SqliteOptions::new("file:verify test?mode=memory&cache=shared")
-            .sweeps(false)
-            .open()
-            .await
-            .unwrap();
+    let engine = ff_backend_sqlite::SqliteOptions::new("file:verify test?mode=memory&cache=shared")
+        .sweeps(false)
+        .open()
+        .await
+        .unwrap();
     for n in 0..20_u8 {
         engine.create_execution(work(&[n])).await.unwrap();
         engine.complete(&take(&engine).await.handle, None).await.unwrap();
@@ -430,11 +429,8 @@ async fn verify_runs_on_a_database_in_memory() {
 async fn a_backup_under_load_is_whole_and_has_everything_acknowledged_before_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let engine = options(&dir.path().join("live.db"))
-        .durability(Durability::Normal)
-        .open()
-        .await
-        .unwrap();
+    let engine =
+        options(&dir.path().join("live.db")).durability(Durability::Normal).open().await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let acknowledged = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut load = tokio::task::JoinSet::new();
@@ -503,5 +499,8 @@ async fn a_backup_refuses_a_name_that_is_taken_and_a_failed_one_leaves_nothing()
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(left, ["live.db", "live.db-shm", "live.db-wal", "taken.db"].map(str::to_owned).into());
+    assert_eq!(
+        left,
+        ["live.db", "live.db-shm", "live.db-wal", "taken.db"].map(str::to_owned).into()
+    );
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use support::{Store, eventually, is_alive, lines};
 
 fn attempts(execution: &Value) -> &[Value] {
-    execution["attempts"].as_array().unwrap()
+    execution["attempts"].as_array().expect("an execution has a list of attempts")
 }
 
 /// Appends its process id and sleeps: what a test can count and kill.

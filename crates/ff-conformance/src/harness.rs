@@ -1035,7 +1035,7 @@ pub trait Refusal: Sized {
 
     /// `State(kind)`.
     #[track_caller]
-    fn is_state(self, wanted: &StateKind) {
+    fn must_be_state(self, wanted: &StateKind) {
         match self.refusal() {
             EngineError::State(kind) => assert_eq!(kind, *wanted),
             other => panic!("expected State({wanted:?}), got {other:?}"),
@@ -1044,7 +1044,7 @@ pub trait Refusal: Sized {
 
     /// `Contention(kind)`.
     #[track_caller]
-    fn is_contention(self, wanted: &ContentionKind) {
+    fn must_be_contention(self, wanted: &ContentionKind) {
         match self.refusal() {
             EngineError::Contention(kind) => assert_eq!(kind, *wanted),
             other => panic!("expected Contention({wanted:?}), got {other:?}"),
@@ -1053,7 +1053,7 @@ pub trait Refusal: Sized {
 
     /// `Conflict(kind)`.
     #[track_caller]
-    fn is_conflict(self, wanted: &ConflictKind) {
+    fn must_be_conflict(self, wanted: &ConflictKind) {
         match self.refusal() {
             EngineError::Conflict(kind) => assert_eq!(kind, *wanted),
             other => panic!("expected Conflict({wanted:?}), got {other:?}"),
@@ -1062,7 +1062,7 @@ pub trait Refusal: Sized {
 
     /// `Validation(kind, detail)`; answers the detail.
     #[track_caller]
-    fn is_validation(self, wanted: &ValidationKind) -> String {
+    fn must_be_validation(self, wanted: &ValidationKind) -> String {
         match self.refusal() {
             EngineError::Validation { kind, detail } => {
                 assert_eq!(kind, *wanted, "{detail}");
@@ -1074,13 +1074,13 @@ pub trait Refusal: Sized {
 
     /// `Validation(InvalidInput, detail)`; answers the detail.
     #[track_caller]
-    fn is_invalid(self) -> String {
-        self.is_validation(&ValidationKind::InvalidInput)
+    fn must_be_invalid(self) -> String {
+        self.must_be_validation(&ValidationKind::InvalidInput)
     }
 
     /// `NotFound(entity)`.
     #[track_caller]
-    fn is_not_found(self, wanted: &str) {
+    fn must_be_not_found(self, wanted: &str) {
         match self.refusal() {
             EngineError::NotFound { entity } => assert_eq!(entity, wanted),
             other => panic!("expected NotFound({wanted}), got {other:?}"),
@@ -1089,7 +1089,7 @@ pub trait Refusal: Sized {
 
     /// `Contention(ExecutionNotActive)`; answers its facts.
     #[track_caller]
-    fn is_not_active(self) -> NotActive {
+    fn must_be_not_active(self) -> NotActive {
         match self.refusal() {
             EngineError::Contention(ContentionKind::ExecutionNotActive {
                 terminal_outcome,

@@ -9,12 +9,18 @@
 /// It takes the path of an `async fn open(setup: Setup) -> Bench` in the module where it stands.
 /// Several variants of one backend join in a module each.
 ///
-/// ```no_run
-/// # #[cfg(any())]
+/// ```
 /// mod in_memory {
+///     use std::sync::Arc;
+///     use ff_backend_memory::MemoryOptions;
 ///     use ff_conformance::harness::{Bench, Setup};
 ///
-///     async fn open(setup: Setup) -> Bench { … }
+///     async fn open(setup: Setup) -> Bench {
+///         let options = MemoryOptions::default().clock(setup.clock.clone());
+///         let backend = options.seed(setup.seed).limits(setup.limits.clone()).open();
+///         let swept = backend.clone();
+///         Bench::new(setup, Arc::new(backend), move || std::future::ready(swept.sweep()))
+///     }
 ///
 ///     ff_conformance::suite!(open);
 /// }
@@ -493,7 +499,6 @@ macro_rules! behaviours {
                     it_is_itself_for_who_knows_its_type
                     it_has_every_operation_it_claims
                     an_operation_it_does_not_claim_is_unavailable_by_name
-                    preparing_twice_is_preparing_once
                     it_can_be_shut_down_twice
                     after_a_shutdown_nothing_is_accepted
                 }

@@ -138,15 +138,6 @@ impl EngineTime {
         }
     }
 
-    /// What [`tick`](Self::tick) would answer now; for reads, which leave no trace.
-    pub fn peek(&self, clock: &dyn Clock, floor: TimestampMs) -> TimestampMs {
-        let last = match self.last.lock() {
-            Ok(guard) => *guard,
-            Err(poisoned) => *poisoned.into_inner(),
-        };
-        Self { last: Mutex::new(last) }.tick(clock, floor).0
-    }
-
     /// The engine's now, never below `floor` or an earlier answer, and the step it noticed.
     pub fn tick(&self, clock: &dyn Clock, floor: TimestampMs) -> (TimestampMs, Option<ClockStep>) {
         let (wall, monotonic) = (clock.wall(), clock.monotonic());

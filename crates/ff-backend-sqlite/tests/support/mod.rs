@@ -19,8 +19,11 @@ pub(crate) fn lane() -> LaneId {
 }
 
 pub(crate) fn new_id() -> ExecutionId {
-    let one =
-        PartitionConfig { num_flow_partitions: 1, num_budget_partitions: 1, num_quota_partitions: 1 };
+    let one = PartitionConfig {
+        num_flow_partitions: 1,
+        num_budget_partitions: 1,
+        num_quota_partitions: 1,
+    };
     ExecutionId::solo(&lane(), &one)
 }
 

@@ -15,21 +15,21 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store of its own.
-pub struct Store {
-    pub dir: TempDir,
+pub(crate) struct Store {
+    pub(crate) dir: TempDir,
 }
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// `ff` with these arguments, in the store's directory.
-    pub fn ff(&self, args: &[&str]) -> Command {
+    pub(crate) fn ff(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ff"));
         command
             .args(args)
@@ -46,12 +46,12 @@ impl Store {
     }
 
     /// Runs `ff` to its end.
-    pub fn run(&self, args: &[&str]) -> Answer {
+    pub(crate) fn run(&self, args: &[&str]) -> Answer {
         Answer::of(self.ff(args).output().unwrap())
     }
 
     /// Runs `ff` with these bytes on stdin.
-    pub fn run_with(&self, args: &[&str], stdin: &[u8]) -> Answer {
+    pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Answer {
         let mut child = self.ff(args).stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         // A command that refuses its arguments reads nothing.
@@ -61,19 +61,19 @@ impl Store {
     }
 
     /// Submits one execution and answers its id.
-    pub fn submit(&self, args: &[&str]) -> String {
+    pub(crate) fn submit(&self, args: &[&str]) -> String {
         let mut line = vec!["submit"];
         line.extend(args);
         self.run(&line).ok().trim().to_owned()
     }
 
     /// Works until nothing is claimable, with a shell script as the command.
-    pub fn work(&self, script: &str) -> Answer {
+    pub(crate) fn work(&self, script: &str) -> Answer {
         self.run(&["work", "--until-empty", "--", "sh", "-c", script])
     }
 
     /// Starts a worker that goes on until it is stopped.
-    pub fn worker(&self, flags: &[&str], script: &str) -> Process {
+    pub(crate) fn worker(&self, flags: &[&str], script: &str) -> Process {
         let mut line = vec!["work"];
         line.extend(flags);
         line.extend(["--", "sh", "-c", script]);
@@ -81,12 +81,12 @@ impl Store {
     }
 
     /// One execution as JSON.
-    pub fn get(&self, id: &str) -> Value {
+    pub(crate) fn get(&self, id: &str) -> Value {
         self.run(&["exec", "get", id, "--json"]).json()
     }
 
     /// Waits until the execution is in this state.
-    pub fn wait_for_state(&self, id: &str, state: &str) -> Value {
+    pub(crate) fn wait_for_state(&self, id: &str, state: &str) -> Value {
         let mut last = Value::Null;
         eventually(&format!("{id} is {state}"), || {
             last = self.get(id);
@@ -95,17 +95,17 @@ impl Store {
         last
     }
 
-    pub fn verify(&self) {
+    pub(crate) fn verify(&self) {
         self.run(&["verify"]).ok();
     }
 }
 
 /// What a run of `ff` left.
-pub struct Answer {
-    pub code: i32,
-    pub stdout: Vec<u8>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Answer {
@@ -120,54 +120,54 @@ impl Answer {
 
     /// The stdout of a success.
     #[track_caller]
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self.out
     }
 
     /// The stderr of a failure with this exit code.
     #[track_caller]
-    pub fn refused(self, code: i32) -> String {
+    pub(crate) fn refused(self, code: i32) -> String {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
         self.err
     }
 
     /// The JSON document of a success.
     #[track_caller]
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         let text = self.ok();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 }
 
 /// A process that is killed when the test ends.
-pub struct Process(pub Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status =
             Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
     /// As [`Self::signal`], and nothing to a process that has ended.
-    pub fn signal_if_running(&mut self, name: &str) {
+    pub(crate) fn signal_if_running(&mut self, name: &str) {
         if self.0.try_wait().unwrap().is_none() {
             self.signal(name);
         }
     }
 
     /// Waits for the end and answers the exit code.
-    pub fn exit_code(&mut self) -> i32 {
+    pub(crate) fn exit_code(&mut self) -> i32 {
         let mut code = None;
         eventually("the process ends", || {
             code = self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1));
@@ -186,7 +186,7 @@ impl Drop for Process {
 
 /// Looks again and again until it holds.
 #[track_caller]
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let pause = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
     while !holds() {
@@ -197,13 +197,13 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether a process runs; one that ended and is not waited for does not.
-pub fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
 
 /// The lines of a file that a command writes, empty while it is not there.
-pub fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path)
         .map(|text| text.lines().map(str::to_owned).collect())
         .unwrap_or_default()

@@ -27,7 +27,7 @@ pub async fn time_never_runs_backwards_and_never_freezes(bench: &Bench) {
     held.progress(Some(1), None).await.unwrap();
     bench.advance(1);
 
-    held.progress(Some(2), None).await.is_state(&StateKind::LeaseExpired);
+    held.progress(Some(2), None).await.must_be_state(&StateKind::LeaseExpired);
     assert!(bench.summary(held.execution()).await.created_at.0 < before);
 }
 
@@ -38,7 +38,7 @@ pub async fn reads_go_by_the_same_time_as_writes(bench: &Bench) {
     bench.clock.step_wall_to(before - 3_600_000);
     bench.advance(u64::from(TTL_MS));
 
-    let standing = bench.engine.check_leases(&[held.handle.clone()]).await.unwrap();
+    let standing = bench.engine.check_leases(std::slice::from_ref(&held.handle)).await.unwrap();
 
     assert!(!standing[0].is_held());
     assert_eq!(engine_time(bench).await, before + i64::from(TTL_MS));

@@ -136,7 +136,7 @@ pub async fn a_filter_on_a_tag_that_events_do_not_carry_is_refused(bench: &Bench
     let filter = ScannerFilter::new().with_instance_tag("app.owner", "ann");
 
     let refused = bench.engine.subscribe_lease_history(beginning(), &filter).await;
-    refused.map(|_| ()).is_invalid();
+    refused.map(|_| ()).must_be_invalid();
     let refused = bench.engine.subscribe_completion(beginning(), &filter).await;
-    refused.map(|_| ()).is_invalid();
+    refused.map(|_| ()).must_be_invalid();
 }

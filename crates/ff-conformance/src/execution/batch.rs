@@ -67,7 +67,7 @@ pub async fn a_key_counts_within_one_batch(bench: &Bench) {
     let wanted = ConflictKind::IdempotencyKeyReuse { execution_id: first.execution_id.clone() };
     let batch = vec![first, bench.submit().key("j").payload(b"other").args()];
 
-    bench.unchanged_by(bench.engine.create_executions(batch)).await.is_conflict(&wanted);
+    bench.unchanged_by(bench.engine.create_executions(batch)).await.must_be_conflict(&wanted);
 }
 
 pub async fn an_empty_batch_is_nothing(bench: &Bench) {
@@ -80,7 +80,7 @@ pub async fn a_batch_has_at_most_a_thousand_rows(bench: &Bench) {
     let rows = |count: usize| (0..count).map(|_| bench.submit().args()).collect::<Vec<_>>();
 
     let refused = bench.engine.create_executions(rows(CREATE_BATCH_MAX_ROWS + 1)).await;
-    refused.is_invalid();
+    refused.must_be_invalid();
     assert!(bench.find(FindExecutionsArgs::new()).await.is_empty());
 
     let answers = bench.engine.create_executions(rows(CREATE_BATCH_MAX_ROWS)).await.unwrap();
@@ -94,7 +94,7 @@ pub async fn a_batch_carries_at_most_eight_mebibytes(bench: &Bench) {
     batch.push(bench.submit().payload(b"1").args());
 
     let refused = bench.engine.create_executions(batch.clone()).await;
-    refused.is_validation(&ValidationKind::PayloadTooLarge);
+    refused.must_be_validation(&ValidationKind::PayloadTooLarge);
     assert!(bench.find(FindExecutionsArgs::new()).await.is_empty());
 
     batch.pop();

@@ -54,7 +54,7 @@ pub async fn a_running_execution_ends_and_its_worker_is_fenced(bench: &Bench) {
         held.release().await,
         held.fail("broken", FailureClass::Transient).await.map(|_| ()),
     ] {
-        assert_eq!(refused.is_not_active().terminal_outcome, "cancelled");
+        assert_eq!(refused.must_be_not_active().terminal_outcome, "cancelled");
     }
 }
 
@@ -105,7 +105,7 @@ pub async fn cancelled_stays_cancelled_with_the_first_reason(bench: &Bench) {
 pub async fn another_end_is_refused_with_its_outcome(bench: &Bench) {
     let held = bench.completed().await;
 
-    let refused = bench.unchanged_by(bench.cancel(held.execution())).await.is_not_active();
+    let refused = bench.unchanged_by(bench.cancel(held.execution())).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "success");
     assert_eq!(refused.lease_epoch, "1");
@@ -114,7 +114,7 @@ pub async fn another_end_is_refused_with_its_outcome(bench: &Bench) {
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
-    bench.unchanged_by(bench.cancel(&bench.new_id())).await.is_not_found("execution");
+    bench.unchanged_by(bench.cancel(&bench.new_id())).await.must_be_not_found("execution");
 }
 
 pub async fn whoever_is_no_operator_shows_the_lease_of_a_running_execution(bench: &Bench) {
@@ -122,21 +122,21 @@ pub async fn whoever_is_no_operator_shows_the_lease_of_a_running_execution(bench
     for source in [CancelSource::LeaseHolder, CancelSource::Custom("billing".to_owned())] {
         let mut args = bench.cancel_args(held.execution());
         args.source = source;
-        bench.unchanged_by(bench.engine.cancel_execution(args.clone())).await.is_invalid();
+        bench.unchanged_by(bench.engine.cancel_execution(args.clone())).await.must_be_invalid();
 
         args.lease_epoch = Some(LeaseEpoch(7));
         let stale = bench.unchanged_by(bench.engine.cancel_execution(args.clone())).await;
-        stale.is_state(&StateKind::StaleLease);
+        stale.must_be_state(&StateKind::StaleLease);
 
         args.lease_epoch = Some(held.proof.lease_epoch);
         args.lease_id = Some(bench.new_lease_id());
         let stale = bench.unchanged_by(bench.engine.cancel_execution(args.clone())).await;
-        stale.is_state(&StateKind::StaleLease);
+        stale.must_be_state(&StateKind::StaleLease);
 
         args.lease_id = Some(held.proof.lease_id.clone());
         args.attempt_id = Some(bench.new_attempt_id());
         let stale = bench.unchanged_by(bench.engine.cancel_execution(args)).await;
-        stale.is_state(&StateKind::StaleLease);
+        stale.must_be_state(&StateKind::StaleLease);
     }
 
     let mut args = bench.cancel_args(held.execution());
@@ -164,7 +164,7 @@ pub async fn a_lapsed_lease_is_no_proof(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.cancel_execution(args)).await;
 
-    refused.is_state(&StateKind::LeaseExpired);
+    refused.must_be_state(&StateKind::LeaseExpired);
 }
 
 pub async fn a_worker_may_cancel_its_own_work(bench: &Bench) {
@@ -180,15 +180,15 @@ pub async fn a_worker_may_cancel_its_own_work(bench: &Bench) {
 
 pub async fn a_worker_without_the_lease_may_not(bench: &Bench) {
     let stale = bench.lapsed().await;
-    bench.unchanged_by(stale.cancel("no")).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(stale.cancel("no")).await.must_be_state(&StateKind::LeaseExpired);
 
     let held = bench.claim().await;
     let refused = bench.unchanged_by(stale.cancel("no")).await;
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
 
     held.complete(None).await.unwrap();
     let refused = bench.unchanged_by(stale.cancel("no")).await;
-    assert_eq!(refused.is_not_active().terminal_outcome, "success");
+    assert_eq!(refused.must_be_not_active().terminal_outcome, "success");
 }
 
 /// What a successor did is not a repeat of what its predecessor wanted.
@@ -198,7 +198,7 @@ pub async fn a_successors_cancel_is_no_answer_for_its_predecessor(bench: &Bench)
 
     let refused = bench.unchanged_by(stale.cancel("done")).await;
 
-    assert_eq!(refused.is_not_active().terminal_outcome, "cancelled");
+    assert_eq!(refused.must_be_not_active().terminal_outcome, "cancelled");
 }
 
 pub async fn a_reason_is_cut_at_its_limit(bench: &Bench) {

@@ -52,7 +52,7 @@ pub async fn what_is_not_in_line_cannot_be_moved(bench: &Bench) {
 
     for id in [running, delayed, ended] {
         let refused = bench.unchanged_by(bench.engine.change_priority(args(bench, &id, 5))).await;
-        refused.is_contention(&ContentionKind::ExecutionNotEligible);
+        refused.must_be_contention(&ContentionKind::ExecutionNotEligible);
     }
 }
 
@@ -68,5 +68,5 @@ pub async fn a_delayed_execution_can_be_moved_once_its_delay_is_over(bench: &Ben
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let unknown = args(bench, &bench.new_id(), 5);
 
-    bench.unchanged_by(bench.engine.change_priority(unknown)).await.is_not_found("execution");
+    bench.unchanged_by(bench.engine.change_priority(unknown)).await.must_be_not_found("execution");
 }

@@ -94,7 +94,7 @@ pub async fn a_repeat_with_another_result_is_refused_with_the_stored_outcome(ben
 
     for other in [Some(&b"other"[..]), None] {
         let refused = bench.unchanged_by(held.complete(other)).await;
-        assert_eq!(refused.is_not_active(), wanted);
+        assert_eq!(refused.must_be_not_active(), wanted);
     }
 }
 
@@ -102,7 +102,7 @@ pub async fn a_completion_after_another_end_is_refused_with_it(bench: &Bench) {
     let held = bench.claimed().await;
     bench.cancel(held.execution()).await.unwrap();
 
-    let refused = bench.unchanged_by(held.complete(None)).await.is_not_active();
+    let refused = bench.unchanged_by(held.complete(None)).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "cancelled");
     assert_eq!(refused.lifecycle_phase, "terminal");
@@ -111,7 +111,7 @@ pub async fn a_completion_after_another_end_is_refused_with_it(bench: &Bench) {
 pub async fn a_lease_is_good_until_its_last_millisecond(bench: &Bench) {
     let held = bench.claimed().await;
     bench.advance_to(held.expires_at().await);
-    bench.unchanged_by(held.complete(None)).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(held.complete(None)).await.must_be_state(&StateKind::LeaseExpired);
 
     let held = bench.claimed().await;
     let expiry = held.expires_at().await;
@@ -127,9 +127,9 @@ pub async fn a_stale_lease_is_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(first.complete(None)).await;
 
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
     let typed = bench.unchanged_by(bench.engine.complete_execution(args(bench, &first))).await;
-    typed.is_state(&StateKind::StaleLease);
+    typed.must_be_state(&StateKind::StaleLease);
     second.complete(None).await.unwrap();
 }
 
@@ -144,9 +144,9 @@ pub async fn any_difference_in_the_proof_is_stale(bench: &Bench) {
         held.forged(|proof| proof.attempt_id = bench.new_attempt_id()),
     ] {
         let refused = bench.unchanged_by(forged.complete(None)).await;
-        refused.is_contention(&ContentionKind::LeaseConflict);
+        refused.must_be_contention(&ContentionKind::LeaseConflict);
         let typed = bench.unchanged_by(bench.engine.complete_execution(args(bench, &forged))).await;
-        typed.is_state(&StateKind::StaleLease);
+        typed.must_be_state(&StateKind::StaleLease);
     }
     held.complete(None).await.unwrap();
 }
@@ -156,21 +156,24 @@ pub async fn identity_is_checked_before_ownership(bench: &Bench) {
     let held = bench.lapsed().await;
     let forged = held.forged(|proof| proof.lease_id = bench.new_lease_id());
 
-    bench.unchanged_by(forged.complete(None)).await.is_contention(&ContentionKind::LeaseConflict);
-    bench.unchanged_by(held.complete(None)).await.is_state(&StateKind::LeaseExpired);
+    bench
+        .unchanged_by(forged.complete(None))
+        .await
+        .must_be_contention(&ContentionKind::LeaseConflict);
+    bench.unchanged_by(held.complete(None)).await.must_be_state(&StateKind::LeaseExpired);
 }
 
 pub async fn a_revoked_lease_is_refused(bench: &Bench) {
     let held = bench.claimed().await;
     bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
 
-    bench.unchanged_by(held.complete(None)).await.is_state(&StateKind::LeaseRevoked);
+    bench.unchanged_by(held.complete(None)).await.must_be_state(&StateKind::LeaseRevoked);
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let held = bench.claimed().await.forged(|proof| proof.execution_id = bench.new_id());
 
-    bench.unchanged_by(held.complete(None)).await.is_not_found("execution");
+    bench.unchanged_by(held.complete(None)).await.must_be_not_found("execution");
 }
 
 pub async fn without_a_fence_only_an_operator_is_let_through(bench: &Bench) {
@@ -179,10 +182,10 @@ pub async fn without_a_fence_only_an_operator_is_let_through(bench: &Bench) {
     unfenced.fence = None;
 
     let refused = bench.unchanged_by(bench.engine.complete_execution(unfenced.clone())).await;
-    assert_eq!(refused.is_invalid(), "fence_required");
+    assert_eq!(refused.must_be_invalid(), "fence_required");
     unfenced.execution_id = bench.new_id();
     let unknown = bench.unchanged_by(bench.engine.complete_execution(unfenced.clone())).await;
-    assert_eq!(unknown.is_invalid(), "fence_required");
+    assert_eq!(unknown.must_be_invalid(), "fence_required");
     unfenced.execution_id = held.execution().clone();
     unfenced.source = CancelSource::OperatorOverride;
 
@@ -196,7 +199,7 @@ pub async fn an_operator_cannot_complete_a_lapsed_or_waiting_execution(bench: &B
     unfenced.fence = None;
     unfenced.source = CancelSource::OperatorOverride;
     let lapsed = bench.unchanged_by(bench.engine.complete_execution(unfenced.clone())).await;
-    lapsed.is_state(&StateKind::LeaseExpired);
+    lapsed.must_be_state(&StateKind::LeaseExpired);
 
     unfenced.execution_id = bench.submit().await;
     let waiting = bench.unchanged_by(bench.engine.complete_execution(unfenced)).await;
@@ -207,7 +210,7 @@ pub async fn an_operator_cannot_complete_a_lapsed_or_waiting_execution(bench: &B
         lifecycle_phase: "runnable".to_owned(),
         attempt_id: String::new(),
     };
-    assert_eq!(waiting.is_not_active(), wanted);
+    assert_eq!(waiting.must_be_not_active(), wanted);
 }
 
 pub async fn a_result_is_bytes(bench: &Bench) {
@@ -234,7 +237,7 @@ pub async fn a_larger_result_is_refused_and_the_lease_stays(bench: &Bench) {
 
     let refused = bench.unchanged_by(held.complete(Some(&vec![0; limit + 1]))).await;
 
-    let detail = refused.is_validation(&ValidationKind::PayloadTooLarge);
+    let detail = refused.must_be_validation(&ValidationKind::PayloadTooLarge);
     assert!(detail.contains(&limit.to_string()) && detail.contains(&(limit + 1).to_string()));
     held.complete(None).await.unwrap();
 }
@@ -246,12 +249,12 @@ pub async fn a_handle_of_another_backend_is_refused(bench: &Bench) {
 
     let outer = held.tagged(foreign, own);
     let refused = bench.unchanged_by(bench.engine.complete(&outer, None)).await;
-    let detail = refused.is_validation(&ValidationKind::HandleFromOtherBackend);
+    let detail = refused.must_be_validation(&ValidationKind::HandleFromOtherBackend);
     assert_eq!(detail, format!("expected={own:?} actual=Valkey"));
 
     let inner = held.tagged(own, foreign);
     let refused = bench.unchanged_by(bench.engine.complete(&inner, None)).await;
-    let detail = refused.is_validation(&ValidationKind::HandleFromOtherBackend);
+    let detail = refused.must_be_validation(&ValidationKind::HandleFromOtherBackend);
     assert_eq!(detail, format!("expected={own:?} actual=Valkey (embedded tag)"));
 }
 
@@ -264,6 +267,6 @@ pub async fn a_handle_that_cannot_be_read_is_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.complete(&broken, None)).await;
 
-    let detail = refused.is_validation(&ValidationKind::Corruption);
+    let detail = refused.must_be_validation(&ValidationKind::Corruption);
     assert!(detail.starts_with("handle_codec: "), "{detail}");
 }

@@ -119,7 +119,7 @@ pub async fn a_key_with_another_payload_is_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.submit().key("order-1").payload(b"b").answer()).await;
 
-    refused.is_conflict(&ConflictKind::IdempotencyKeyReuse { execution_id: first });
+    refused.must_be_conflict(&ConflictKind::IdempotencyKeyReuse { execution_id: first });
 }
 
 pub async fn a_key_with_another_kind_lane_or_policy_is_refused(bench: &Bench) {
@@ -131,7 +131,7 @@ pub async fn a_key_with_another_kind_lane_or_policy_is_refused(bench: &Bench) {
         bench.submit().lane("other"),
         bench.submit().retries(fixed(1, 1)),
     ] {
-        bench.unchanged_by(other.key("order-1").answer()).await.is_conflict(&reuse);
+        bench.unchanged_by(other.key("order-1").answer()).await.must_be_conflict(&reuse);
     }
 }
 
@@ -141,7 +141,7 @@ pub async fn a_key_reused_for_an_existing_id_is_still_refused(bench: &Bench) {
 
     let refused = bench.submit().id(&second).key("order-1").payload(b"b").answer().await;
 
-    refused.is_conflict(&ConflictKind::IdempotencyKeyReuse { execution_id: first });
+    refused.must_be_conflict(&ConflictKind::IdempotencyKeyReuse { execution_id: first });
 }
 
 pub async fn a_key_is_forgotten_exactly_at_the_end_of_its_window(bench: &Bench) {
@@ -250,7 +250,7 @@ pub async fn a_larger_input_is_refused_with_limit_and_size(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.submit().payload(&vec![0; limit + 1]).answer()).await;
 
-    let detail = refused.is_validation(&ValidationKind::PayloadTooLarge);
+    let detail = refused.must_be_validation(&ValidationKind::PayloadTooLarge);
     assert!(detail.contains(&limit.to_string()), "{detail}");
     assert!(detail.contains(&(limit + 1).to_string()), "{detail}");
 }
@@ -284,7 +284,7 @@ pub async fn texts_up_to_their_limits_are_kept_and_longer_ones_refused(bench: &B
         ("tag key", bench.submit().tag(&text(129), "")),
         ("value is 1025 bytes", bench.submit().tag("app.x", &text(1_025))),
     ] {
-        let detail = bench.unchanged_by(refused.answer()).await.is_invalid();
+        let detail = bench.unchanged_by(refused.answer()).await.must_be_invalid();
         assert!(detail.contains(field), "{field}: {detail}");
     }
 }
@@ -293,7 +293,7 @@ pub async fn a_lane_is_printable_ascii(bench: &Bench) {
     bench.submit().lane(" a~").await;
 
     for lane in ["", "tab\there", "caf\u{e9}", "del\u{7f}"] {
-        bench.unchanged_by(bench.submit().lane(lane).answer()).await.is_invalid();
+        bench.unchanged_by(bench.submit().lane(lane).answer()).await.must_be_invalid();
     }
 }
 
@@ -305,7 +305,7 @@ pub async fn sixty_four_tags_are_kept_and_one_more_is_refused(bench: &Bench) {
     let id = with_tags(64).await;
 
     assert_eq!(bench.summary(&id).await.tags.len(), 64);
-    bench.unchanged_by(with_tags(65).answer()).await.is_invalid();
+    bench.unchanged_by(with_tags(65).answer()).await.must_be_invalid();
 }
 
 pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Bench) {
@@ -353,7 +353,7 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
         ("isolation_level", routing(|routing| routing.isolation_level = Some("vm".to_owned()))),
     ] {
         let refused = bench.unchanged_by(refused.answer()).await;
-        let detail = refused.is_validation(&ValidationKind::InvalidPolicyJson);
+        let detail = refused.must_be_validation(&ValidationKind::InvalidPolicyJson);
         assert!(detail.contains(field), "{field}: {detail}");
     }
 }
@@ -378,7 +378,7 @@ pub async fn a_retry_policy_that_cannot_work_is_refused(bench: &Bench) {
         ("max_delay_ms", exponential(3, TEN_YEARS_MS + 1, 2.0)),
     ] {
         let refused = bench.unchanged_by(bench.submit().retries(policy).answer()).await;
-        let detail = refused.is_validation(&ValidationKind::InvalidPolicyJson);
+        let detail = refused.must_be_validation(&ValidationKind::InvalidPolicyJson);
         assert!(detail.contains(what), "{what}: {detail}");
     }
     bench.submit().retries(fixed(1_000, TEN_YEARS_MS)).await;
@@ -395,7 +395,7 @@ pub async fn a_timeout_or_window_out_of_bounds_is_refused(bench: &Bench) {
             ("dedup_window_ms", bench.submit().policy(|policy| policy.dedup_window_ms = Some(ms))),
         ] {
             let refused = bench.unchanged_by(refused.answer()).await;
-            let detail = refused.is_validation(&ValidationKind::InvalidPolicyJson);
+            let detail = refused.must_be_validation(&ValidationKind::InvalidPolicyJson);
             assert!(detail.contains(field), "{field}: {detail}");
         }
     }
@@ -406,10 +406,10 @@ pub async fn an_instant_more_than_ten_years_ahead_is_refused(bench: &Bench) {
     bench.submit().delay_until(furthest).await;
     bench.submit().deadline(furthest).await;
 
-    bench.unchanged_by(bench.submit().delay_until(beyond).answer()).await.is_invalid();
-    bench.unchanged_by(bench.submit().deadline(beyond).answer()).await.is_invalid();
+    bench.unchanged_by(bench.submit().delay_until(beyond).answer()).await.must_be_invalid();
+    bench.unchanged_by(bench.submit().deadline(beyond).answer()).await.must_be_invalid();
     let by_policy = bench.submit().policy(|policy| policy.delay_until = Some(beyond));
-    bench.unchanged_by(by_policy.answer()).await.is_invalid();
+    bench.unchanged_by(by_policy.answer()).await.must_be_invalid();
 }
 
 pub async fn malformed_capabilities_are_refused_by_their_code(bench: &Bench) {
@@ -425,7 +425,7 @@ pub async fn malformed_capabilities_are_refused_by_their_code(bench: &Bench) {
         ("required:too_many_bytes", &[&long]),
     ] {
         let refused = bench.unchanged_by(bench.submit().needs(tokens).answer()).await;
-        let detail = refused.is_validation(&ValidationKind::InvalidCapabilities);
+        let detail = refused.must_be_validation(&ValidationKind::InvalidCapabilities);
         assert!(detail.starts_with(code), "{code}: {detail}");
     }
     bench.submit().needs(&many[..256]).await;
@@ -455,7 +455,7 @@ pub async fn a_lane_holds_a_thousand_and_twenty_four_capability_sets(bench: &Ben
     bench.engine.create_executions(rest).await.unwrap();
 
     let refused = bench.submit().needs(&["one-more"]).answer().await;
-    let detail = refused.is_validation(&ValidationKind::InvalidCapabilities);
+    let detail = refused.must_be_validation(&ValidationKind::InvalidCapabilities);
     assert!(detail.starts_with("required:too_many_sets") && detail.contains(LANE), "{detail}");
     bench.submit().needs(&["c7"]).await;
     bench.submit().await;

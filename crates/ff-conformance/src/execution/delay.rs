@@ -59,7 +59,7 @@ pub async fn a_delay_cannot_be_repeated(bench: &Bench) {
     let held = bench.claimed().await;
     held.delay(bench.after(1_000)).await.unwrap();
 
-    let refused = bench.unchanged_by(held.delay(bench.after(1_000))).await.is_not_active();
+    let refused = bench.unchanged_by(held.delay(bench.after(1_000))).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "none");
     assert_eq!(refused.lifecycle_phase, "runnable");
@@ -77,27 +77,27 @@ pub async fn an_instant_that_has_passed_means_at_once(bench: &Bench) {
 
 pub async fn only_the_live_lease_may_delay(bench: &Bench) {
     let stale = bench.lapsed().await;
-    bench.unchanged_by(stale.delay(bench.after(1))).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(stale.delay(bench.after(1))).await.must_be_state(&StateKind::LeaseExpired);
     let held = bench.claim().await;
 
     let refused = bench.unchanged_by(stale.delay(bench.after(1))).await;
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
 
     bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
-    bench.unchanged_by(held.delay(bench.after(1))).await.is_state(&StateKind::LeaseRevoked);
+    bench.unchanged_by(held.delay(bench.after(1))).await.must_be_state(&StateKind::LeaseRevoked);
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let held = bench.claimed().await.forged(|proof| proof.execution_id = bench.new_id());
 
-    bench.unchanged_by(held.delay(bench.after(1))).await.is_not_found("execution");
+    bench.unchanged_by(held.delay(bench.after(1))).await.must_be_not_found("execution");
 }
 
 pub async fn a_delay_beyond_ten_years_is_refused(bench: &Bench) {
     let held = bench.claimed().await;
     let ten_years = 10 * 365 * 24 * 60 * 60 * 1_000;
 
-    bench.unchanged_by(held.delay(bench.after(ten_years + 1))).await.is_invalid();
+    bench.unchanged_by(held.delay(bench.after(ten_years + 1))).await.must_be_invalid();
 
     held.delay(bench.after(ten_years)).await.unwrap();
 }

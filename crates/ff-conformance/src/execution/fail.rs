@@ -235,7 +235,7 @@ pub async fn another_reason_is_not_a_repeat(bench: &Bench) {
     let held = bench.claim().await;
     held.fail("broken", TRANSIENT).await.unwrap();
 
-    let refused = bench.unchanged_by(held.fail("other", TRANSIENT)).await.is_not_active();
+    let refused = bench.unchanged_by(held.fail("other", TRANSIENT)).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "none");
     assert_eq!(refused.lifecycle_phase, "runnable");
@@ -244,7 +244,7 @@ pub async fn another_reason_is_not_a_repeat(bench: &Bench) {
     bench.advance(5_000);
     bench.claim().await;
     let refused = bench.unchanged_by(held.fail("other", TRANSIENT)).await;
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
 }
 
 /// A parked attempt did not fail, whatever its worker says afterwards.
@@ -252,13 +252,13 @@ pub async fn a_failure_after_a_delay_is_refused(bench: &Bench) {
     let held = bench.claimed().await;
     held.delay(bench.after(1_000)).await.unwrap();
 
-    bench.unchanged_by(held.fail("broken", TRANSIENT)).await.is_not_active();
+    bench.unchanged_by(held.fail("broken", TRANSIENT)).await.must_be_not_active();
 }
 
 pub async fn a_failure_after_a_completion_is_refused_with_it(bench: &Bench) {
     let held = bench.completed().await;
 
-    let refused = bench.unchanged_by(held.fail("broken", TRANSIENT)).await.is_not_active();
+    let refused = bench.unchanged_by(held.fail("broken", TRANSIENT)).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "success");
 }
@@ -266,9 +266,12 @@ pub async fn a_failure_after_a_completion_is_refused_with_it(bench: &Bench) {
 pub async fn a_lapsed_lease_cannot_fail(bench: &Bench) {
     let held = bench.lapsed().await;
 
-    bench.unchanged_by(held.fail("broken", TRANSIENT)).await.is_state(&StateKind::LeaseExpired);
+    bench
+        .unchanged_by(held.fail("broken", TRANSIENT))
+        .await
+        .must_be_state(&StateKind::LeaseExpired);
     let typed = bench.unchanged_by(bench.engine.fail_execution(args(&held))).await;
-    typed.is_state(&StateKind::LeaseExpired);
+    typed.must_be_state(&StateKind::LeaseExpired);
 }
 
 pub async fn a_stale_or_revoked_lease_cannot_fail(bench: &Bench) {
@@ -276,20 +279,23 @@ pub async fn a_stale_or_revoked_lease_cannot_fail(bench: &Bench) {
     let held = bench.claim().await;
 
     let refused = bench.unchanged_by(stale.fail("broken", TRANSIENT)).await;
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
     let typed = bench.unchanged_by(bench.engine.fail_execution(args(&stale))).await;
-    typed.is_state(&StateKind::StaleLease);
+    typed.must_be_state(&StateKind::StaleLease);
 
     bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
     let refused = bench.unchanged_by(held.fail("broken", TRANSIENT)).await;
-    refused.is_state(&StateKind::LeaseRevoked);
+    refused.must_be_state(&StateKind::LeaseRevoked);
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let held = bench.claimed().await.forged(|proof| proof.execution_id = bench.new_id());
 
-    bench.unchanged_by(held.fail("broken", TRANSIENT)).await.is_not_found("execution");
-    bench.unchanged_by(bench.engine.fail_execution(args(&held))).await.is_not_found("execution");
+    bench.unchanged_by(held.fail("broken", TRANSIENT)).await.must_be_not_found("execution");
+    bench
+        .unchanged_by(bench.engine.fail_execution(args(&held)))
+        .await
+        .must_be_not_found("execution");
 }
 
 pub async fn the_typed_form_tells_the_next_attempt(bench: &Bench) {
@@ -336,7 +342,7 @@ pub async fn a_malformed_policy_is_refused_and_the_lease_stays(bench: &Bench) {
         let mut malformed = args(&held);
         malformed.retry_policy_json = json.to_owned();
         let refused = bench.unchanged_by(bench.engine.fail_execution(malformed)).await;
-        refused.is_validation(&ValidationKind::InvalidPolicyJson);
+        refused.must_be_validation(&ValidationKind::InvalidPolicyJson);
     }
     held.complete(None).await.unwrap();
 }
@@ -346,7 +352,7 @@ pub async fn without_a_fence_only_an_operator_is_let_through(bench: &Bench) {
     let mut unfenced = args(&held);
     unfenced.fence = None;
     let refused = bench.unchanged_by(bench.engine.fail_execution(unfenced.clone())).await;
-    assert_eq!(refused.is_invalid(), "fence_required");
+    assert_eq!(refused.must_be_invalid(), "fence_required");
 
     unfenced.source = CancelSource::OperatorOverride;
     let answer = bench.engine.fail_execution(unfenced).await.unwrap();

@@ -72,7 +72,7 @@ pub async fn a_page_holds_at_most_a_thousand(bench: &Bench) {
     assert!(page.next_cursor.is_some());
 
     let too_many = FindExecutionsArgs::new().with_limit(FIND_EXECUTIONS_MAX_LIMIT + 1);
-    bench.engine.find_executions(too_many).await.is_invalid();
+    bench.engine.find_executions(too_many).await.must_be_invalid();
     let most = FindExecutionsArgs::new().with_limit(FIND_EXECUTIONS_MAX_LIMIT);
     assert_eq!(bench.find(most).await.len(), 1_001);
 }
@@ -149,7 +149,7 @@ pub async fn each_filter_narrows_the_search(bench: &Bench) {
         FindExecutionsArgs::new().with_created_from(from).with_created_before(before),
         FindExecutionsArgs::new().with_kind("letter").with_lane(LaneId::new("mail")),
     ] {
-        assert_eq!(found(bench, args.clone()).await, [wanted.clone()], "{args:?}");
+        assert_eq!(found(bench, args.clone()).await, std::slice::from_ref(&wanted), "{args:?}");
     }
     for args in [
         FindExecutionsArgs::new().with_lane(LaneId::new("mail")).with_kind("kind"),
@@ -167,7 +167,7 @@ pub async fn a_creation_window_includes_its_start_and_not_its_end(bench: &Bench)
     let next = bench.after(1);
 
     let from_its_instant = FindExecutionsArgs::new().with_created_from(at);
-    assert_eq!(found(bench, from_its_instant).await, [id.clone()]);
+    assert_eq!(found(bench, from_its_instant).await, std::slice::from_ref(&id));
     assert!(found(bench, FindExecutionsArgs::new().with_created_from(next)).await.is_empty());
     assert!(found(bench, FindExecutionsArgs::new().with_created_before(at)).await.is_empty());
     let before_the_next = FindExecutionsArgs::new().with_created_before(next);
@@ -198,7 +198,7 @@ pub async fn a_search_by_state_follows_every_change(bench: &Bench) {
         (PublicState::Failed, &failed),
     ] {
         let args = FindExecutionsArgs::new().with_states(vec![state]);
-        assert_eq!(found(bench, args).await, [id.clone()], "{state}");
+        assert_eq!(found(bench, args).await, std::slice::from_ref(id), "{state}");
     }
     let ended = vec![PublicState::Completed, PublicState::Failed, PublicState::Cancelled];
     let args = FindExecutionsArgs::new().with_states(ended).with_limit(1);
@@ -214,12 +214,12 @@ pub async fn a_malformed_cursor_is_refused(bench: &Bench) {
 
     for cursor in ["", "x", "0.xyz", "{fp:0}:1", "70000.018f2f6c000070008000000000000001"] {
         let args = FindExecutionsArgs::new().with_cursor(cursor);
-        bench.engine.find_executions(args).await.is_invalid();
+        bench.engine.find_executions(args).await.must_be_invalid();
     }
 }
 
 pub async fn a_malformed_partition_is_refused(bench: &Bench) {
     let malformed: PartitionKey = serde_json::from_str("\"nonsense\"").unwrap();
 
-    bench.engine.list_executions(malformed, None, 10).await.is_invalid();
+    bench.engine.list_executions(malformed, None, 10).await.must_be_invalid();
 }

@@ -24,7 +24,7 @@ pub async fn a_hundred_percent_is_the_most(bench: &Bench) {
 
     held.progress(Some(100), None).await.unwrap();
 
-    bench.unchanged_by(held.progress(Some(101), None)).await.is_invalid();
+    bench.unchanged_by(held.progress(Some(101), None)).await.must_be_invalid();
 }
 
 pub async fn nothing_given_writes_nothing_and_still_checks_the_lease(bench: &Bench) {
@@ -33,7 +33,7 @@ pub async fn nothing_given_writes_nothing_and_still_checks_the_lease(bench: &Ben
 
     bench.let_lease_expire(&held).await;
 
-    bench.unchanged_by(held.progress(None, None)).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(held.progress(None, None)).await.must_be_state(&StateKind::LeaseExpired);
 }
 
 pub async fn progress_is_no_event_and_no_transition(bench: &Bench) {
@@ -48,19 +48,19 @@ pub async fn progress_is_no_event_and_no_transition(bench: &Bench) {
 pub async fn only_the_live_lease_may_tell_progress(bench: &Bench) {
     let stale = bench.lapsed().await;
     let refused = bench.unchanged_by(stale.progress(Some(1), None)).await;
-    refused.is_state(&StateKind::LeaseExpired);
+    refused.must_be_state(&StateKind::LeaseExpired);
     let held = bench.claim().await;
 
     let refused = bench.unchanged_by(stale.progress(Some(1), None)).await;
-    refused.is_contention(&ContentionKind::LeaseConflict);
+    refused.must_be_contention(&ContentionKind::LeaseConflict);
 
     held.complete(None).await.unwrap();
     let refused = bench.unchanged_by(held.progress(Some(1), None)).await;
-    assert_eq!(refused.is_not_active().terminal_outcome, "success");
+    assert_eq!(refused.must_be_not_active().terminal_outcome, "success");
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let held = bench.claimed().await.forged(|proof| proof.execution_id = bench.new_id());
 
-    bench.unchanged_by(held.progress(Some(1), None)).await.is_not_found("execution");
+    bench.unchanged_by(held.progress(Some(1), None)).await.must_be_not_found("execution");
 }

@@ -24,11 +24,11 @@ pub async fn a_read_that_cannot_say_none_names_the_execution(bench: &Bench) {
     let id = bench.new_id();
     let engine = &bench.engine;
 
-    let context = engine.read_execution_context(&id).await.is_invalid();
+    let context = engine.read_execution_context(&id).await.must_be_invalid();
     assert_eq!(context, format!("read_execution_context: execution not found: {id}"));
-    let current = engine.read_current_attempt_index(&id).await.is_invalid();
+    let current = engine.read_current_attempt_index(&id).await.must_be_invalid();
     assert_eq!(current, format!("read_current_attempt_index: execution not found: {id}"));
-    let total = engine.read_total_attempt_count(&id).await.is_invalid();
+    let total = engine.read_total_attempt_count(&id).await.must_be_invalid();
     assert_eq!(total, format!("read_total_attempt_count: execution not found: {id}"));
 }
 
@@ -208,11 +208,14 @@ pub async fn an_execution_is_found_by_the_beginning_of_its_uuid(bench: &Bench) {
     }
     let resolve = async |prefix: &str| bench.engine.resolve_execution_prefix(prefix).await;
 
-    assert_eq!(resolve("aaaa0000-0000-7000-8000-000000000001").await.unwrap(), [one.clone()]);
+    assert_eq!(
+        resolve("aaaa0000-0000-7000-8000-000000000001").await.unwrap(),
+        std::slice::from_ref(&one)
+    );
     assert_eq!(resolve("AAAA000000007000800000000000000-3").await.unwrap(), [three]);
     assert_eq!(resolve("aaaa").await.unwrap(), [one, two], "two say it is not unique");
     assert!(resolve("bbbb").await.unwrap().is_empty());
     for malformed in ["", "-", "xyz", "aaaa0000-0000-7000-8000-0000000000011"] {
-        resolve(malformed).await.is_invalid();
+        resolve(malformed).await.must_be_invalid();
     }
 }

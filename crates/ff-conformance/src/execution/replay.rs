@@ -52,7 +52,7 @@ pub async fn what_has_not_ended_cannot_be_replayed(bench: &Bench) {
     let waiting = bench.submit().await;
 
     for id in [held.execution(), &waiting] {
-        bench.unchanged_by(bench.replay(id)).await.is_state(&StateKind::ExecutionNotTerminal);
+        bench.unchanged_by(bench.replay(id)).await.must_be_state(&StateKind::ExecutionNotTerminal);
     }
 }
 
@@ -62,7 +62,7 @@ pub async fn a_replay_cannot_be_repeated_while_it_runs(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.replay(held.execution())).await;
 
-    refused.is_state(&StateKind::ExecutionNotTerminal);
+    refused.must_be_state(&StateKind::ExecutionNotTerminal);
 }
 
 pub async fn the_policy_caps_replays(bench: &Bench) {
@@ -73,7 +73,7 @@ pub async fn the_policy_caps_replays(bench: &Bench) {
     }
     bench.claim().await.complete(None).await.unwrap();
 
-    bench.unchanged_by(bench.replay(&id)).await.is_state(&StateKind::MaxReplaysExhausted);
+    bench.unchanged_by(bench.replay(&id)).await.must_be_state(&StateKind::MaxReplaysExhausted);
 }
 
 pub async fn ten_replays_are_the_default_cap(bench: &Bench) {
@@ -85,11 +85,11 @@ pub async fn ten_replays_are_the_default_cap(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.replay(held.execution())).await;
 
-    refused.is_state(&StateKind::MaxReplaysExhausted);
+    refused.must_be_state(&StateKind::MaxReplaysExhausted);
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
-    bench.unchanged_by(bench.replay(&bench.new_id())).await.is_not_found("execution");
+    bench.unchanged_by(bench.replay(&bench.new_id())).await.must_be_not_found("execution");
 }
 
 pub async fn a_replay_has_all_its_retries_again(bench: &Bench) {
@@ -120,7 +120,7 @@ pub async fn each_run_has_exactly_one_completion(bench: &Bench) {
 pub async fn the_first_runs_worker_is_fenced(bench: &Bench) {
     let first = bench.completed().await;
     bench.replay(first.execution()).await.unwrap();
-    bench.unchanged_by(first.complete(Some(b"result"))).await.is_not_active();
+    bench.unchanged_by(first.complete(Some(b"result"))).await.must_be_not_active();
 
     let second = bench.claim().await;
     let refused = bench.unchanged_by(first.complete(Some(b"result"))).await;

@@ -34,7 +34,7 @@ pub async fn everything_stored_about_it_goes(bench: &Bench) {
     assert_eq!(bench.result(&id).await, None);
     assert_eq!(bench.engine.get_execution_tag(&id, "app.x").await.unwrap(), None);
     assert!(bench.find(FindExecutionsArgs::new()).await.is_empty());
-    held.complete(Some(b"result")).await.is_not_found("execution");
+    held.complete(Some(b"result")).await.must_be_not_found("execution");
 }
 
 pub async fn every_kind_of_end_is_removed(bench: &Bench) {

@@ -45,9 +45,9 @@ pub async fn a_malformed_key_is_refused_before_anything_else(bench: &Bench) {
     for key in MALFORMED {
         for id in [&id, &unknown] {
             let refused = bench.unchanged_by(bench.engine.set_execution_tag(id, key, "v")).await;
-            let detail = refused.is_invalid();
+            let detail = refused.must_be_invalid();
             assert!(detail.contains(&format!("invalid tag key: \"{key}\"")), "{detail}");
-            bench.engine.get_execution_tag(id, key).await.is_invalid();
+            bench.engine.get_execution_tag(id, key).await.must_be_invalid();
         }
     }
 }
@@ -57,7 +57,7 @@ pub async fn a_tag_on_nothing_is_not_found_and_reads_as_none(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.set_execution_tag(&unknown, "a.b", "v")).await;
 
-    refused.is_not_found("execution");
+    refused.must_be_not_found("execution");
     assert_eq!(bench.engine.get_execution_tag(&unknown, "a.b").await.unwrap(), None);
     assert_eq!(bench.engine.get_execution_tag(&id, "a.b").await.unwrap(), None);
 }
@@ -70,9 +70,9 @@ pub async fn the_limits_of_a_tag_hold(bench: &Bench) {
 
     let longer_key = format!("{key}k");
     let refused = bench.unchanged_by(bench.engine.set_execution_tag(&id, &longer_key, "")).await;
-    refused.is_invalid();
+    refused.must_be_invalid();
     let longer = format!("{value}v");
-    bench.unchanged_by(bench.engine.set_execution_tag(&id, "a.b", &longer)).await.is_invalid();
+    bench.unchanged_by(bench.engine.set_execution_tag(&id, "a.b", &longer)).await.must_be_invalid();
 }
 
 pub async fn the_sixty_fifth_tag_is_refused(bench: &Bench) {
@@ -81,7 +81,7 @@ pub async fn the_sixty_fifth_tag_is_refused(bench: &Bench) {
         bench.engine.set_execution_tag(&id, &format!("a.t{n}"), "v").await.unwrap();
     }
 
-    bench.unchanged_by(bench.engine.set_execution_tag(&id, "a.t64", "v")).await.is_invalid();
+    bench.unchanged_by(bench.engine.set_execution_tag(&id, "a.t64", "v")).await.must_be_invalid();
 
     bench.engine.set_execution_tag(&id, "a.t0", "other").await.unwrap();
 }

@@ -31,10 +31,10 @@ pub async fn a_timeout_counts_before_any_sweep(bench: &Bench) {
     let held = bench.claim().await;
     bench.advance(10_000);
 
-    let refused = bench.unchanged_by(held.complete(None)).await.is_not_active();
+    let refused = bench.unchanged_by(held.complete(None)).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "failed");
-    held.renew().await.is_not_active();
+    held.renew().await.must_be_not_active();
 }
 
 pub async fn a_timeout_goes_through_the_retry_policy(bench: &Bench) {
@@ -132,7 +132,7 @@ pub async fn a_deadline_ends_a_running_attempt(bench: &Bench) {
     let held = bench.claim().await;
     bench.advance(1_000);
 
-    let refused = bench.unchanged_by(held.complete(None)).await.is_not_active();
+    let refused = bench.unchanged_by(held.complete(None)).await.must_be_not_active();
     assert_eq!(refused.terminal_outcome, "expired");
     bench.sweep().await;
 

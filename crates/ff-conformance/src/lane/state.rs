@@ -57,7 +57,7 @@ pub async fn a_state_that_no_rule_knows_is_refused(bench: &Bench) {
 
     for state in [LaneState::Draining, LaneState::Disabled] {
         let refused = bench.unchanged_by(bench.engine.set_lane_state(&LANE.into(), state)).await;
-        refused.is_invalid();
+        refused.must_be_invalid();
     }
 }
 
@@ -65,7 +65,7 @@ pub async fn a_malformed_lane_is_refused(bench: &Bench) {
     for lane in ["", "caf\u{e9}", &"x".repeat(65)] {
         let lane = LaneId::new(lane);
         let refused = bench.engine.set_lane_state(&lane, LaneState::Paused);
-        bench.unchanged_by(refused).await.is_invalid();
+        bench.unchanged_by(refused).await.must_be_invalid();
     }
 }
 

@@ -12,9 +12,9 @@ async fn standing(bench: &Bench, held: &Held) -> LeaseStanding {
     answers.remove(0)
 }
 
-fn lost(standing: LeaseStanding) -> Option<PublicState> {
+fn lost(standing: &LeaseStanding) -> Option<PublicState> {
     match standing {
-        LeaseStanding::Lost { public_state, .. } => public_state,
+        LeaseStanding::Lost { public_state, .. } => *public_state,
         LeaseStanding::Held { expires_at } => panic!("held until {expires_at}"),
     }
 }
@@ -28,9 +28,9 @@ pub async fn each_handle_gets_its_answer_in_order(bench: &Bench) {
     let answers = bench.unchanged_by(bench.engine.check_leases(&handles)).await.unwrap();
 
     let [unknown, live, ended] = <[LeaseStanding; 3]>::try_from(answers).unwrap();
-    assert_eq!(lost(unknown), None);
+    assert_eq!(lost(&unknown), None);
     assert_eq!(live, LeaseStanding::Held { expires_at: bench.after(u64::from(TTL_MS)) });
-    assert_eq!(lost(ended), Some(PublicState::Completed));
+    assert_eq!(lost(&ended), Some(PublicState::Completed));
 }
 
 pub async fn a_lease_is_lost_from_its_expiry_on(bench: &Bench) {
@@ -40,7 +40,7 @@ pub async fn a_lease_is_lost_from_its_expiry_on(bench: &Bench) {
 
     bench.advance(1);
 
-    lost(standing(bench, &held).await);
+    lost(&standing(bench, &held).await);
 }
 
 pub async fn a_cancel_a_revoke_and_a_successor_are_noticed(bench: &Bench) {
@@ -50,8 +50,8 @@ pub async fn a_cancel_a_revoke_and_a_successor_are_noticed(bench: &Bench) {
     bench.engine.revoke_lease(bench.revoke_args(revoked.execution())).await.unwrap();
     let successor = bench.claim().await;
 
-    assert_eq!(lost(standing(bench, &cancelled).await), Some(PublicState::Cancelled));
-    assert_eq!(lost(standing(bench, &revoked).await), Some(PublicState::Active));
+    assert_eq!(lost(&standing(bench, &cancelled).await), Some(PublicState::Cancelled));
+    assert_eq!(lost(&standing(bench, &revoked).await), Some(PublicState::Active));
     assert!(standing(bench, &successor).await.is_held());
 }
 
@@ -67,15 +67,15 @@ pub async fn a_timeout_or_deadline_that_passed_is_noticed_before_any_sweep(bench
 
     bench.advance(1);
 
-    assert_eq!(lost(standing(bench, &timed_out).await), Some(PublicState::Failed));
-    assert_eq!(lost(standing(bench, &overdue).await), Some(PublicState::Expired));
+    assert_eq!(lost(&standing(bench, &timed_out).await), Some(PublicState::Failed));
+    assert_eq!(lost(&standing(bench, &overdue).await), Some(PublicState::Expired));
 }
 
 pub async fn at_most_a_thousand_handles_are_checked_at_once(bench: &Bench) {
     let held = bench.claimed().await;
     let handles = |count: usize| vec![held.handle.clone(); count];
 
-    bench.engine.check_leases(&handles(CHECK_LEASES_MAX + 1)).await.is_invalid();
+    bench.engine.check_leases(&handles(CHECK_LEASES_MAX + 1)).await.must_be_invalid();
 
     let answers = bench.engine.check_leases(&handles(CHECK_LEASES_MAX)).await.unwrap();
     assert_eq!(answers.len(), CHECK_LEASES_MAX);

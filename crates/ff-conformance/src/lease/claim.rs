@@ -157,7 +157,7 @@ pub async fn a_lease_lasts_from_one_millisecond_to_a_day(bench: &Bench) {
     bench.submit().await;
     bench.submit().await;
     for ms in [0, DAY_MS + 1, u32::MAX] {
-        bench.unchanged_by(bench.claim().ttl(ms).answer()).await.is_invalid();
+        bench.unchanged_by(bench.claim().ttl(ms).answer()).await.must_be_invalid();
     }
 
     for ms in [1, DAY_MS] {
@@ -179,7 +179,7 @@ pub async fn a_workers_malformed_capabilities_are_refused_by_their_code(bench: &
         ("worker:too_many_bytes", &[&long]),
     ] {
         let refused = bench.unchanged_by(bench.claim().with(tokens).answer()).await;
-        assert_eq!(refused.is_validation(&ValidationKind::InvalidCapabilities), code);
+        assert_eq!(refused.must_be_validation(&ValidationKind::InvalidCapabilities), code);
     }
 }
 
@@ -189,16 +189,16 @@ pub async fn a_workers_name_is_at_most_256_bytes(bench: &Bench) {
     let (fits, too_long) = ("w".repeat(254), "w".repeat(255));
 
     let claiming = bench.claim().worker(&too_long);
-    bench.unchanged_by(claiming.clone().answer()).await.is_invalid();
-    bench.unchanged_by(claiming.batch(&["work"], 1)).await.is_invalid();
+    bench.unchanged_by(claiming.clone().answer()).await.must_be_invalid();
+    bench.unchanged_by(claiming.batch(&["work"], 1)).await.must_be_invalid();
     let id = bench.submit().lane("other").await;
     let grant = bench.grant_args(&id, &too_long, 5_000);
-    bench.unchanged_by(bench.engine.issue_claim_grant(grant)).await.is_invalid();
-    bench.unchanged_by(bench.redeem(&id, &too_long)).await.is_invalid();
+    bench.unchanged_by(bench.engine.issue_claim_grant(grant)).await.must_be_invalid();
+    bench.unchanged_by(bench.redeem(&id, &too_long)).await.must_be_invalid();
     let grant = bench.reclaim_grant_args(&id, &too_long, 5_000);
-    bench.unchanged_by(bench.engine.issue_reclaim_grant(grant)).await.is_invalid();
+    bench.unchanged_by(bench.engine.issue_reclaim_grant(grant)).await.must_be_invalid();
     let reclaim = bench.reclaim_args(&id, &too_long);
-    bench.unchanged_by(bench.engine.reclaim_execution(reclaim)).await.is_invalid();
+    bench.unchanged_by(bench.engine.reclaim_execution(reclaim)).await.must_be_invalid();
 
     bench.claim().worker(&fits).await;
 }

@@ -74,9 +74,9 @@ pub async fn a_batch_has_one_to_256_members_and_a_lane(bench: &Bench) {
     bench.submit().await;
 
     for max in [0, CLAIM_BATCH_MAX + 1] {
-        bench.unchanged_by(bench.claim().batch(&["work"], max)).await.is_invalid();
+        bench.unchanged_by(bench.claim().batch(&["work"], max)).await.must_be_invalid();
     }
-    bench.unchanged_by(bench.claim().batch(&[], 1)).await.is_invalid();
+    bench.unchanged_by(bench.claim().batch(&[], 1)).await.must_be_invalid();
     assert_eq!(bench.claim().batch(&["work"], CLAIM_BATCH_MAX).await.unwrap().len(), 1);
 }
 

@@ -44,18 +44,18 @@ pub async fn a_late_grant_is_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.redeem(&id, "ann")).await;
 
-    refused.is_contention(&ContentionKind::ClaimGrantExpired);
+    refused.must_be_contention(&ContentionKind::ClaimGrantExpired);
 }
 
 pub async fn no_grant_and_another_workers_grant_are_refused(bench: &Bench) {
     let id = bench.submit().await;
     let none = bench.unchanged_by(bench.redeem(&id, "ann")).await;
-    none.is_contention(&ContentionKind::InvalidClaimGrant);
+    none.must_be_contention(&ContentionKind::InvalidClaimGrant);
     bench.engine.issue_claim_grant(bench.grant_args(&id, "ann", 5_000)).await.unwrap();
 
     let foreign = bench.unchanged_by(bench.redeem(&id, "bob")).await;
 
-    foreign.is_contention(&ContentionKind::InvalidClaimGrant);
+    foreign.must_be_contention(&ContentionKind::InvalidClaimGrant);
     bench.redeem(&id, "ann").await.unwrap();
 }
 
@@ -66,7 +66,7 @@ pub async fn a_repeat_is_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.redeem(&id, "ann")).await;
 
-    refused.is_contention(&ContentionKind::ExecutionNotLeaseable);
+    refused.must_be_contention(&ContentionKind::ExecutionNotLeaseable);
 }
 
 pub async fn a_grant_is_used_up_by_its_claim(bench: &Bench) {
@@ -78,7 +78,7 @@ pub async fn a_grant_is_used_up_by_its_claim(bench: &Bench) {
 
     let refused = bench.redeem(&id, "ann").await;
 
-    refused.is_contention(&ContentionKind::InvalidClaimGrant);
+    refused.must_be_contention(&ContentionKind::InvalidClaimGrant);
 }
 
 pub async fn what_is_not_in_line_is_not_leaseable(bench: &Bench) {
@@ -88,9 +88,9 @@ pub async fn what_is_not_in_line_is_not_leaseable(bench: &Bench) {
 
     for id in [&delayed, &ended] {
         let refused = bench.unchanged_by(bench.redeem(id, "ann")).await;
-        refused.is_contention(&ContentionKind::ExecutionNotLeaseable);
+        refused.must_be_contention(&ContentionKind::ExecutionNotLeaseable);
     }
-    bench.redeem(&bench.new_id(), "ann").await.is_not_found("execution");
+    bench.redeem(&bench.new_id(), "ann").await.must_be_not_found("execution");
 }
 
 pub async fn an_interrupted_attempt_is_not_claimed_this_way(bench: &Bench) {
@@ -99,7 +99,7 @@ pub async fn an_interrupted_attempt_is_not_claimed_this_way(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.redeem(held.execution(), "ann")).await;
 
-    refused.is_contention(&ContentionKind::UseClaimResumedExecution);
+    refused.must_be_contention(&ContentionKind::UseClaimResumedExecution);
 }
 
 pub async fn its_own_timeout_and_deadline_count(bench: &Bench) {
@@ -127,6 +127,6 @@ pub async fn a_duration_out_of_bounds_is_refused(bench: &Bench) {
     for ms in [0, 24 * 60 * 60 * 1_000 + 1] {
         let mut args = bench.redeem_args(&id, "ann");
         args.lease_ttl_ms = ms;
-        bench.unchanged_by(bench.engine.claim_execution(args)).await.is_invalid();
+        bench.unchanged_by(bench.engine.claim_execution(args)).await.must_be_invalid();
     }
 }

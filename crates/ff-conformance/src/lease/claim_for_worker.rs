@@ -100,10 +100,10 @@ pub async fn a_paused_lane_has_no_work(bench: &Bench) {
 pub async fn malformed_arguments_are_refused(bench: &Bench) {
     bench.submit().await;
     let refused = bench.unchanged_by(bench.engine.claim_for_worker(args("ann", &["a b"]))).await;
-    let detail = refused.is_validation(&ValidationKind::InvalidCapabilities);
+    let detail = refused.must_be_validation(&ValidationKind::InvalidCapabilities);
     assert_eq!(detail, "worker:control_or_whitespace");
 
     let mut endless = args("ann", &[]);
     endless.grant_ttl_ms = 0;
-    bench.unchanged_by(bench.engine.claim_for_worker(endless)).await.is_invalid();
+    bench.unchanged_by(bench.engine.claim_for_worker(endless)).await.must_be_invalid();
 }

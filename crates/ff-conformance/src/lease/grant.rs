@@ -24,7 +24,7 @@ pub async fn a_standing_grant_refuses_another(bench: &Bench) {
 
     for worker in ["ann", "bob"] {
         let again = bench.engine.issue_claim_grant(bench.grant_args(&id, worker, 5_000));
-        bench.unchanged_by(again).await.is_state(&StateKind::GrantAlreadyExists);
+        bench.unchanged_by(again).await.must_be_state(&StateKind::GrantAlreadyExists);
     }
 }
 
@@ -33,7 +33,7 @@ pub async fn a_grant_stands_through_its_last_instant(bench: &Bench) {
     bench.engine.issue_claim_grant(bench.grant_args(&id, "ann", 5_000)).await.unwrap();
     bench.advance(5_000);
     let again = bench.engine.issue_claim_grant(bench.grant_args(&id, "bob", 5_000)).await;
-    again.is_state(&StateKind::GrantAlreadyExists);
+    again.must_be_state(&StateKind::GrantAlreadyExists);
 
     bench.advance(1);
 
@@ -62,7 +62,7 @@ pub async fn what_is_not_in_line_gets_no_grant(bench: &Bench) {
     for id in [lapsed.execution(), &running, &delayed, &ended] {
         let refused = bench.engine.issue_claim_grant(bench.grant_args(id, "ann", 5_000));
         let refused = bench.unchanged_by(refused).await;
-        refused.is_contention(&ContentionKind::ExecutionNotEligible);
+        refused.must_be_contention(&ContentionKind::ExecutionNotEligible);
     }
 }
 
@@ -72,7 +72,7 @@ pub async fn missing_capabilities_are_named_sorted(bench: &Bench) {
     args.worker_capabilities = BTreeSet::from(["net".to_owned()]);
 
     let refused = bench.unchanged_by(bench.engine.issue_claim_grant(args.clone())).await;
-    assert_eq!(refused.is_validation(&ValidationKind::CapabilityMismatch), "gpu,ssd");
+    assert_eq!(refused.must_be_validation(&ValidationKind::CapabilityMismatch), "gpu,ssd");
 
     args.worker_capabilities = ["gpu", "net", "ssd"].map(str::to_owned).into();
     bench.engine.issue_claim_grant(args).await.unwrap();
@@ -85,7 +85,7 @@ pub async fn malformed_capabilities_are_refused(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.issue_claim_grant(args)).await;
 
-    let detail = refused.is_validation(&ValidationKind::InvalidCapabilities);
+    let detail = refused.must_be_validation(&ValidationKind::InvalidCapabilities);
     assert_eq!(detail, "worker:comma_in_token");
 }
 
@@ -94,12 +94,12 @@ pub async fn a_grants_life_is_bounded(bench: &Bench) {
 
     for ms in [0, 24 * 60 * 60 * 1_000 + 1] {
         let refused = bench.engine.issue_claim_grant(bench.grant_args(&id, "ann", ms));
-        bench.unchanged_by(refused).await.is_invalid();
+        bench.unchanged_by(refused).await.must_be_invalid();
     }
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let args = bench.grant_args(&bench.new_id(), "ann", 5_000);
 
-    bench.unchanged_by(bench.engine.issue_claim_grant(args)).await.is_not_found("execution");
+    bench.unchanged_by(bench.engine.issue_claim_grant(args)).await.must_be_not_found("execution");
 }

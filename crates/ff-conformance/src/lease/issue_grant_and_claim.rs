@@ -34,7 +34,7 @@ pub async fn a_standing_grant_refuses_it(bench: &Bench) {
     let refused =
         bench.unchanged_by(bench.engine.issue_grant_and_claim(bench.take_args(&id))).await;
 
-    refused.is_state(&StateKind::GrantAlreadyExists);
+    refused.must_be_state(&StateKind::GrantAlreadyExists);
 }
 
 pub async fn an_interrupted_attempt_goes_on(bench: &Bench) {
@@ -58,7 +58,7 @@ pub async fn what_is_not_in_line_is_refused(bench: &Bench) {
     for id in [running.execution(), &delayed, &ended] {
         let refused =
             bench.unchanged_by(bench.engine.issue_grant_and_claim(bench.take_args(id))).await;
-        refused.is_contention(&ContentionKind::ExecutionNotEligible);
+        refused.must_be_contention(&ContentionKind::ExecutionNotEligible);
     }
 }
 
@@ -69,14 +69,17 @@ pub async fn a_repeat_is_refused(bench: &Bench) {
     let refused =
         bench.unchanged_by(bench.engine.issue_grant_and_claim(bench.take_args(&id))).await;
 
-    refused.is_contention(&ContentionKind::ExecutionNotEligible);
+    refused.must_be_contention(&ContentionKind::ExecutionNotEligible);
     assert_eq!(bench.state(&id).await, PublicState::Active);
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let args = bench.take_args(&bench.new_id());
 
-    bench.unchanged_by(bench.engine.issue_grant_and_claim(args)).await.is_not_found("execution");
+    bench
+        .unchanged_by(bench.engine.issue_grant_and_claim(args))
+        .await
+        .must_be_not_found("execution");
 }
 
 pub async fn a_duration_out_of_bounds_is_refused(bench: &Bench) {
@@ -84,6 +87,6 @@ pub async fn a_duration_out_of_bounds_is_refused(bench: &Bench) {
     for ms in [0, 24 * 60 * 60 * 1_000 + 1] {
         let mut args = bench.take_args(&id);
         args.lease_duration_ms = ms;
-        bench.unchanged_by(bench.engine.issue_grant_and_claim(args)).await.is_invalid();
+        bench.unchanged_by(bench.engine.issue_grant_and_claim(args)).await.must_be_invalid();
     }
 }

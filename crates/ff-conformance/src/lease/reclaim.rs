@@ -77,9 +77,9 @@ pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let id = bench.new_id();
 
     let args = bench.reclaim_grant_args(&id, "heir", 5_000);
-    bench.unchanged_by(bench.engine.issue_reclaim_grant(args)).await.is_not_found("execution");
+    bench.unchanged_by(bench.engine.issue_reclaim_grant(args)).await.must_be_not_found("execution");
     let args = bench.reclaim_args(&id, "heir");
-    bench.unchanged_by(bench.engine.reclaim_execution(args)).await.is_not_found("execution");
+    bench.unchanged_by(bench.engine.reclaim_execution(args)).await.must_be_not_found("execution");
 }
 
 pub async fn a_standing_grant_refuses_another_until_its_instant(bench: &Bench) {
@@ -89,7 +89,7 @@ pub async fn a_standing_grant_refuses_another_until_its_instant(bench: &Bench) {
     bench.advance(4_999);
     let args = bench.reclaim_grant_args(lost.execution(), "other", 5_000);
     let refused = bench.engine.issue_reclaim_grant(args.clone()).await;
-    refused.is_state(&StateKind::GrantAlreadyExists);
+    refused.must_be_state(&StateKind::GrantAlreadyExists);
     bench.advance(1);
 
     granted(bench, lost.execution(), "other").await;
@@ -202,9 +202,9 @@ pub async fn durations_out_of_bounds_are_refused(bench: &Bench) {
     let lost = bench.lapsed().await;
     for ms in [0, 24 * 60 * 60 * 1_000 + 1] {
         let args = bench.reclaim_grant_args(lost.execution(), "heir", ms);
-        bench.unchanged_by(bench.engine.issue_reclaim_grant(args)).await.is_invalid();
+        bench.unchanged_by(bench.engine.issue_reclaim_grant(args)).await.must_be_invalid();
         let mut args = bench.reclaim_args(lost.execution(), "heir");
         args.lease_ttl_ms = ms;
-        bench.unchanged_by(bench.engine.reclaim_execution(args)).await.is_invalid();
+        bench.unchanged_by(bench.engine.reclaim_execution(args)).await.must_be_invalid();
     }
 }

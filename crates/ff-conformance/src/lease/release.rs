@@ -46,20 +46,20 @@ pub async fn it_cannot_be_repeated(bench: &Bench) {
     let held = bench.claimed().await;
     held.release().await.unwrap();
 
-    bench.unchanged_by(held.release()).await.is_not_active();
+    bench.unchanged_by(held.release()).await.must_be_not_active();
 }
 
 pub async fn only_the_live_lease_can_be_given_back(bench: &Bench) {
     let stale = bench.lapsed().await;
-    bench.unchanged_by(stale.release()).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(stale.release()).await.must_be_state(&StateKind::LeaseExpired);
     let held = bench.claim().await;
-    bench.unchanged_by(stale.release()).await.is_contention(&ContentionKind::LeaseConflict);
+    bench.unchanged_by(stale.release()).await.must_be_contention(&ContentionKind::LeaseConflict);
 
     bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
 
-    bench.unchanged_by(held.release()).await.is_state(&StateKind::LeaseRevoked);
+    bench.unchanged_by(held.release()).await.must_be_state(&StateKind::LeaseRevoked);
     let unknown = held.forged(|proof| proof.execution_id = bench.new_id());
-    bench.unchanged_by(unknown.release()).await.is_not_found("execution");
+    bench.unchanged_by(unknown.release()).await.must_be_not_found("execution");
 }
 
 pub async fn the_rest_of_the_attempts_timeout_stays(bench: &Bench) {

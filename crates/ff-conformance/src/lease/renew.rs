@@ -51,13 +51,13 @@ pub async fn a_lease_lives_as_long_as_it_is_renewed(bench: &Bench) {
 pub async fn a_lease_is_void_from_its_expiry_on(bench: &Bench) {
     let held = bench.lapsed().await;
 
-    bench.unchanged_by(held.renew()).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(held.renew()).await.must_be_state(&StateKind::LeaseExpired);
     bench
         .unchanged_by(bench.engine.renew_lease(args(&held)))
         .await
-        .is_state(&StateKind::LeaseExpired);
+        .must_be_state(&StateKind::LeaseExpired);
     bench.sweep().await;
-    bench.unchanged_by(held.renew()).await.is_state(&StateKind::LeaseExpired);
+    bench.unchanged_by(held.renew()).await.must_be_state(&StateKind::LeaseExpired);
 }
 
 pub async fn the_typed_form_sets_its_own_duration(bench: &Bench) {
@@ -77,7 +77,7 @@ pub async fn the_typed_form_needs_a_fence_whoever_asks(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.renew_lease(unfenced)).await;
 
-    assert_eq!(refused.is_invalid(), "fence_required");
+    assert_eq!(refused.must_be_invalid(), "fence_required");
 }
 
 pub async fn a_duration_out_of_bounds_is_refused(bench: &Bench) {
@@ -85,7 +85,7 @@ pub async fn a_duration_out_of_bounds_is_refused(bench: &Bench) {
     for ms in [0, 24 * 60 * 60 * 1_000 + 1, u64::MAX] {
         let mut wrong = args(&held);
         wrong.lease_ttl_ms = ms;
-        bench.unchanged_by(bench.engine.renew_lease(wrong)).await.is_invalid();
+        bench.unchanged_by(bench.engine.renew_lease(wrong)).await.must_be_invalid();
     }
 }
 
@@ -93,9 +93,9 @@ pub async fn a_replaced_lease_is_refused_by_its_form(bench: &Bench) {
     let stale = bench.lapsed().await;
     bench.claim().await;
 
-    bench.unchanged_by(stale.renew()).await.is_contention(&ContentionKind::LeaseConflict);
+    bench.unchanged_by(stale.renew()).await.must_be_contention(&ContentionKind::LeaseConflict);
     let typed = bench.unchanged_by(bench.engine.renew_lease(args(&stale))).await;
-    typed.is_state(&StateKind::StaleLease);
+    typed.must_be_state(&StateKind::StaleLease);
 }
 
 pub async fn any_difference_in_the_fence_is_stale(bench: &Bench) {
@@ -107,8 +107,8 @@ pub async fn any_difference_in_the_fence_is_stale(bench: &Bench) {
         held.forged(|proof| proof.attempt_index = proof.attempt_index.next()),
     ] {
         let typed = bench.unchanged_by(bench.engine.renew_lease(args(&forged))).await;
-        typed.is_state(&StateKind::StaleLease);
-        bench.unchanged_by(forged.renew()).await.is_contention(&ContentionKind::LeaseConflict);
+        typed.must_be_state(&StateKind::StaleLease);
+        bench.unchanged_by(forged.renew()).await.must_be_contention(&ContentionKind::LeaseConflict);
     }
 }
 
@@ -116,13 +116,13 @@ pub async fn a_revoked_lease_cannot_be_renewed(bench: &Bench) {
     let held = bench.claimed().await;
     bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
 
-    bench.unchanged_by(held.renew()).await.is_state(&StateKind::LeaseRevoked);
+    bench.unchanged_by(held.renew()).await.must_be_state(&StateKind::LeaseRevoked);
 }
 
 pub async fn an_ended_execution_has_no_lease_to_renew(bench: &Bench) {
     let held = bench.completed().await;
 
-    let refused = bench.unchanged_by(held.renew()).await.is_not_active();
+    let refused = bench.unchanged_by(held.renew()).await.must_be_not_active();
 
     assert_eq!(refused.terminal_outcome, "success");
     assert_eq!(refused.lifecycle_phase, "terminal");
@@ -133,8 +133,8 @@ pub async fn an_ended_execution_has_no_lease_to_renew(bench: &Bench) {
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let held = bench.claimed().await.forged(|proof| proof.execution_id = bench.new_id());
 
-    bench.unchanged_by(held.renew()).await.is_not_found("execution");
-    bench.unchanged_by(bench.engine.renew_lease(args(&held))).await.is_not_found("execution");
+    bench.unchanged_by(held.renew()).await.must_be_not_found("execution");
+    bench.unchanged_by(bench.engine.renew_lease(args(&held))).await.must_be_not_found("execution");
 }
 
 pub async fn a_handle_of_another_backend_is_refused_everywhere(bench: &Bench) {
@@ -154,7 +154,7 @@ pub async fn a_handle_of_another_backend_is_refused_everywhere(bench: &Bench) {
         engine.release_lease(&foreign).await,
         engine.check_leases(&[held.handle.clone(), foreign.clone()]).await.map(|_| ()),
     ] {
-        refused.is_validation(&ValidationKind::HandleFromOtherBackend);
+        refused.must_be_validation(&ValidationKind::HandleFromOtherBackend);
     }
     held.complete(None).await.unwrap();
 }

@@ -65,7 +65,7 @@ pub async fn another_lease_than_the_expected_one_is_stale(bench: &Bench) {
 
     let refused = bench.unchanged_by(bench.engine.revoke_lease(args)).await;
 
-    refused.is_state(&StateKind::StaleLease);
+    refused.must_be_state(&StateKind::StaleLease);
 }
 
 pub async fn another_holder_is_already_satisfied(bench: &Bench) {
@@ -100,16 +100,16 @@ pub async fn what_is_not_active_has_no_lease_to_revoke(bench: &Bench) {
     let ended = bench.completed().await;
 
     let refused = bench.unchanged_by(bench.engine.revoke_lease(bench.revoke_args(&waiting))).await;
-    assert_eq!(refused.is_not_active().lifecycle_phase, "runnable");
+    assert_eq!(refused.must_be_not_active().lifecycle_phase, "runnable");
     let args = bench.revoke_args(ended.execution());
     let refused = bench.unchanged_by(bench.engine.revoke_lease(args)).await;
-    assert_eq!(refused.is_not_active().terminal_outcome, "success");
+    assert_eq!(refused.must_be_not_active().terminal_outcome, "success");
 }
 
 pub async fn an_unknown_execution_is_not_found(bench: &Bench) {
     let args = bench.revoke_args(&bench.new_id());
 
-    bench.unchanged_by(bench.engine.revoke_lease(args)).await.is_not_found("execution");
+    bench.unchanged_by(bench.engine.revoke_lease(args)).await.must_be_not_found("execution");
 }
 
 pub async fn a_revoked_attempt_does_not_time_out(bench: &Bench) {

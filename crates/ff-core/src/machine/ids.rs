@@ -4,6 +4,14 @@ use uuid::Uuid;
 
 use crate::types::{AttemptId, LeaseId, TimestampMs};
 
+/// The seed of a store's `number`th write, counted from 0.
+///
+/// Every command, batch, claim and sweep counts once, refused or not, so that two stores opened
+/// with one seed and asked the same draw the same ids.
+pub const fn seed_of_write(store_seed: u64, number: u64) -> u64 {
+    store_seed.wrapping_add(number.wrapping_mul(0xD6E8_FEB8_6659_FD93))
+}
+
 /// A per-command source of ids and of jitter.
 ///
 /// The same seed and instant give the same sequence, so a command decided twice, and an oracle

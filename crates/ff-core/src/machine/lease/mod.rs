@@ -25,8 +25,7 @@ use crate::types::{DurationMs, WorkerId, WorkerInstanceId};
 
 /// Refuses a worker whose names are longer than they may be with `Validation(InvalidInput)`.
 pub fn named(worker: &WorkerId, instance: &WorkerInstanceId) -> Result<(), EngineError> {
-    for (field, name) in
-        [("worker_id", worker.as_str()), ("worker_instance_id", instance.as_str())]
+    for (field, name) in [("worker_id", worker.as_str()), ("worker_instance_id", instance.as_str())]
     {
         if name.len() > IDENTIFIER_MAX_BYTES {
             return Err(EngineError::Validation {

@@ -1,0 +1,439 @@
+//! The contract's way of use: rows inserted by hand in the words of FlowFabric 0.15, typed operations through
+//! `Arc<dyn EngineBackend>`, and the columns that others read afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::sync::Arc;
+
+use ff_backend_sqlite::SqliteBackend;
+use ff_core::EngineError;
+use ff_core::backend::{CapabilitySet, ClaimPolicy};
+use ff_core::contracts::{
+    CancelExecutionArgs, ChangePriorityArgs, CompleteExecutionArgs, CompleteExecutionResult,
+    FailExecutionArgs, FailExecutionResult, IssueReclaimGrantArgs, IssueReclaimGrantOutcome,
+    ReclaimExecutionArgs, ReclaimExecutionOutcome, RenewLeaseArgs, RenewLeaseResult,
+    ReplayExecutionArgs, RevokeLeaseArgs, RevokeLeaseResult,
+};
+use ff_core::engine_backend::EngineBackend;
+use ff_core::state::PublicState;
+use ff_core::types::{
+    AttemptId, AttemptIndex, CancelSource, ExecutionId, LaneId, LeaseEpoch, LeaseFence, LeaseId,
+    TimestampMs,
+};
+use serial_test::serial;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+const NOW: TimestampMs = TimestampMs(0);
+
+/// A lease that ends long after the tests.
+const FAR: i64 = 4_000_000_000_000;
+
+struct Bench {
+    backend: Arc<SqliteBackend>,
+    engine: Arc<dyn EngineBackend>,
+}
+
+async fn bench() -> Bench {
+    let name = Uuid::now_v7();
+    let url = format!("file:outside-{name}?mode=memory&cache=shared");
+    let backend = SqliteBackend::new(&url).await.unwrap();
+    let engine: Arc<dyn EngineBackend> = Arc::<SqliteBackend>::clone(&backend);
+    Bench { backend, engine }
+}
+
+/// An execution that a worker of 0.15 runs: attempt 0, lease epoch 7.
+struct Held {
+    id: ExecutionId,
+    attempt_id: Uuid,
+    lease_id: Uuid,
+}
+
+impl Held {
+    fn fence(&self) -> LeaseFence {
+        LeaseFence {
+            lease_id: LeaseId::from_uuid(self.lease_id),
+            lease_epoch: LeaseEpoch(7),
+            attempt_id: AttemptId::from_uuid(self.attempt_id),
+        }
+    }
+}
+
+impl Bench {
+    async fn held(&self) -> Held {
+        self.held_until(FAR).await
+    }
+
+    async fn held_until(&self, expires_at_ms: i64) -> Held {
+        let (uuid, attempt_id, lease_id) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let fields = serde_json::json!({
+            "namespace": "outside",
+            "execution_kind": "by hand",
+            "current_attempt_id": attempt_id.to_string(),
+            "current_lease_id": lease_id.to_string(),
+            "tags": { "cairn.session_id": "s1" },
+            "not_ours": "kept",
+        });
+        self.insert(uuid, "active", "leased", "not_applicable", "running", "running_attempt").await;
+        self.run(
+            "UPDATE ff_exec_core SET raw_fields = ?2 WHERE execution_id = ?1",
+            uuid,
+            fields.to_string(),
+        )
+        .await;
+        sqlx::query(
+            "INSERT INTO ff_attempt (partition_key, execution_id, attempt_index, worker_id, worker_instance_id,
+                lease_epoch, lease_expires_at_ms, started_at_ms)
+             VALUES (0, ?1, 0, 'old worker', 'old instance', 7, ?2, 10)",
+        )
+        .bind(uuid.as_bytes().as_slice())
+        .bind(expires_at_ms)
+        .execute(self.backend.pool_for_test())
+        .await
+        .unwrap();
+        Held { id: ExecutionId::from_parts(0, uuid), attempt_id, lease_id }
+    }
+
+    async fn insert(
+        &self,
+        uuid: Uuid,
+        phase: &str,
+        ownership: &str,
+        eligibility: &str,
+        public: &str,
+        attempt: &str,
+    ) {
+        sqlx::query(
+            "INSERT INTO ff_exec_core (partition_key, execution_id, lane_id, attempt_index, lifecycle_phase,
+                ownership_state, eligibility_state, public_state, attempt_state, priority, created_at_ms)
+             VALUES (0, ?1, 'default', 0, ?2, ?3, ?4, ?5, ?6, 0, 10)",
+        )
+        .bind(uuid.as_bytes().as_slice())
+        .bind(phase)
+        .bind(ownership)
+        .bind(eligibility)
+        .bind(public)
+        .bind(attempt)
+        .execute(self.backend.pool_for_test())
+        .await
+        .unwrap();
+    }
+
+    async fn run(&self, sql: &'static str, uuid: Uuid, value: String) {
+        sqlx::query(sql)
+            .bind(uuid.as_bytes().as_slice())
+            .bind(value)
+            .execute(self.backend.pool_for_test())
+            .await
+            .unwrap();
+    }
+
+    /// Phase, ownership, eligibility, public state and attempt state, as others read them.
+    async fn state(&self, id: &ExecutionId) -> [String; 5] {
+        let row = sqlx::query(
+            "SELECT lifecycle_phase, ownership_state, eligibility_state, public_state, attempt_state
+             FROM ff_exec_core WHERE partition_key = 0 AND execution_id = ?1",
+        )
+        .bind(id.uuid().as_bytes().as_slice())
+        .fetch_one(self.backend.pool_for_test())
+        .await
+        .unwrap();
+        std::array::from_fn(|column| row.get(column))
+    }
+
+    async fn field(&self, id: &ExecutionId, path: &str) -> Option<String> {
+        sqlx::query_scalar(
+            "SELECT CAST(json_extract(raw_fields, ?2) AS TEXT) || ' ' || json_type(raw_fields, ?2)
+             FROM ff_exec_core WHERE execution_id = ?1",
+        )
+        .bind(id.uuid().as_bytes().as_slice())
+        .bind(path)
+        .fetch_one(self.backend.pool_for_test())
+        .await
+        .unwrap()
+    }
+
+    /// Outcome, epoch, expiry and holder of an attempt.
+    async fn attempt(
+        &self,
+        id: &ExecutionId,
+        index: i64,
+    ) -> (Option<String>, i64, Option<i64>, Option<String>) {
+        sqlx::query_as(
+            "SELECT outcome, lease_epoch, lease_expires_at_ms, worker_instance_id FROM ff_attempt
+             WHERE execution_id = ?1 AND attempt_index = ?2",
+        )
+        .bind(id.uuid().as_bytes().as_slice())
+        .bind(index)
+        .fetch_one(self.backend.pool_for_test())
+        .await
+        .unwrap()
+    }
+
+    async fn complete(
+        &self,
+        held: &Held,
+        epoch: u64,
+    ) -> Result<CompleteExecutionResult, EngineError> {
+        self.engine
+            .complete_execution(CompleteExecutionArgs {
+                execution_id: held.id.clone(),
+                fence: Some(LeaseFence { lease_epoch: LeaseEpoch(epoch), ..held.fence() }),
+                attempt_index: AttemptIndex(0),
+                result_payload: Some(b"the result".to_vec()),
+                result_encoding: None,
+                source: CancelSource::LeaseHolder,
+                now: NOW,
+            })
+            .await
+    }
+
+    async fn claim(&self, capabilities: &[&str]) -> Option<ff_core::backend::Handle> {
+        let policy = ClaimPolicy::new("w".into(), "i".into(), 30_000, None);
+        let capabilities = CapabilitySet::new(capabilities.iter().copied());
+        self.engine.claim(&LaneId::new("default"), &capabilities, policy).await.unwrap()
+    }
+}
+
+#[tokio::test]
+#[serial]
+async fn an_execution_written_by_hand_completes_under_its_fence() {
+    let bench = bench().await;
+    let held = bench.held().await;
+
+    let stale = bench.complete(&held, 6).await.unwrap_err();
+    assert!(matches!(stale, EngineError::State(_)), "{stale:?}");
+    assert_eq!(bench.state(&held.id).await[3], "running", "a refusal writes nothing");
+    let done = bench.complete(&held, 7).await.unwrap();
+
+    assert!(matches!(
+        done,
+        CompleteExecutionResult::Completed { public_state: PublicState::Completed, .. }
+    ));
+    assert_eq!(
+        bench.state(&held.id).await,
+        ["terminal", "unowned", "not_applicable", "completed", "attempt_terminal"]
+    );
+    assert_eq!(bench.attempt(&held.id, 0).await.0.as_deref(), Some("success"));
+    assert_eq!(bench.attempt(&held.id, 0).await.2, None);
+    assert_eq!(bench.field(&held.id, "$.terminal_outcome").await.unwrap(), "success text");
+    assert_eq!(bench.field(&held.id, "$.not_ours").await.unwrap(), "kept text");
+    assert_eq!(bench.field(&held.id, "$.tags.\"cairn.session_id\"").await.unwrap(), "s1 text");
+    let result: Vec<u8> =
+        sqlx::query_scalar("SELECT result FROM ff_exec_core WHERE execution_id = ?1")
+            .bind(held.id.uuid().as_bytes().as_slice())
+            .fetch_one(bench.backend.pool_for_test())
+            .await
+            .unwrap();
+    assert_eq!(result, b"the result");
+    let events: Vec<String> =
+        sqlx::query_scalar("SELECT outcome FROM ff_completion_event WHERE execution_id = ?1")
+            .bind(held.id.uuid().as_bytes().as_slice())
+            .fetch_all(bench.backend.pool_for_test())
+            .await
+            .unwrap();
+    assert_eq!(events, ["success"]);
+}
+
+#[tokio::test]
+#[serial]
+async fn it_fails_with_a_retry_counted_as_text_and_is_claimed_with_the_next_epoch() {
+    let bench = bench().await;
+    let held = bench.held().await;
+
+    let failed = bench
+        .engine
+        .fail_execution(FailExecutionArgs {
+            execution_id: held.id.clone(),
+            fence: Some(held.fence()),
+            attempt_index: AttemptIndex(0),
+            failure_reason: "no".to_owned(),
+            failure_category: "transient".to_owned(),
+            retry_policy_json: r#"{"max_retries":1,"backoff":{"type":"fixed","delay_ms":0}}"#
+                .to_owned(),
+            next_attempt_policy_json: String::new(),
+            source: CancelSource::LeaseHolder,
+        })
+        .await;
+
+    assert!(matches!(failed, Ok(FailExecutionResult::RetryScheduled { .. })), "{failed:?}");
+    assert_eq!(bench.field(&held.id, "$.retry_count").await.unwrap(), "1 text");
+    assert_eq!(bench.attempt(&held.id, 0).await.0.as_deref(), Some("retry"));
+    assert!(bench.claim(&[]).await.is_some());
+    let (outcome, epoch, expires, holder) = bench.attempt(&held.id, 1).await;
+    assert_eq!((outcome, epoch, holder.as_deref()), (None, 8, Some("i")));
+    assert!(expires.is_some());
+    assert_eq!(
+        bench.state(&held.id).await,
+        ["active", "leased", "not_applicable", "active", "running_attempt"]
+    );
+}
+
+#[tokio::test]
+#[serial]
+async fn its_lease_is_renewed_and_revoked() {
+    let bench = bench().await;
+    let held = bench.held().await;
+
+    let renewed = bench
+        .engine
+        .renew_lease(RenewLeaseArgs {
+            execution_id: held.id.clone(),
+            attempt_index: AttemptIndex(0),
+            fence: Some(held.fence()),
+            lease_ttl_ms: 60_000,
+            lease_history_grace_ms: 0,
+        })
+        .await
+        .unwrap();
+    let RenewLeaseResult::Renewed { expires_at } = renewed;
+    assert_eq!(bench.attempt(&held.id, 0).await.2, Some(expires_at.0));
+    assert!(expires_at.0 < FAR);
+
+    let revoked = bench
+        .engine
+        .revoke_lease(RevokeLeaseArgs {
+            execution_id: held.id.clone(),
+            expected_lease_id: None,
+            worker_instance_id: "old instance".into(),
+            reason: "operator".to_owned(),
+        })
+        .await
+        .unwrap();
+    assert!(matches!(revoked, RevokeLeaseResult::Revoked { .. }), "{revoked:?}");
+    assert_eq!(bench.state(&held.id).await[1], "lease_revoked");
+    assert!(bench.complete(&held, 7).await.is_err(), "the former holder is fenced");
+    assert!(bench.claim(&[]).await.is_some(), "it comes back by itself");
+    assert_eq!(bench.attempt(&held.id, 0).await.0.as_deref(), Some("interrupted_reclaimed"));
+    assert_eq!(bench.attempt(&held.id, 1).await.1, 8);
+}
+
+#[tokio::test]
+#[serial]
+async fn it_is_cancelled_and_replayed_and_its_epochs_go_on() {
+    let bench = bench().await;
+    let held = bench.held().await;
+    let cancel = CancelExecutionArgs {
+        execution_id: held.id.clone(),
+        reason: "operator".to_owned(),
+        source: CancelSource::OperatorOverride,
+        lease_id: None,
+        lease_epoch: None,
+        attempt_id: None,
+        now: NOW,
+    };
+    bench.engine.cancel_execution(cancel).await.unwrap();
+    let [phase, ownership, _, public, _] = bench.state(&held.id).await;
+    assert_eq!([&*phase, &*ownership, &*public], ["terminal", "unowned", "cancelled"]);
+    assert!(bench.claim(&[]).await.is_none());
+
+    let replay = ReplayExecutionArgs { execution_id: held.id.clone(), now: NOW };
+    bench.engine.replay_execution(replay).await.unwrap();
+
+    assert_eq!(bench.field(&held.id, "$.replay_count").await.unwrap(), "1 integer");
+    assert_eq!(bench.state(&held.id).await[3..], ["waiting", "pending_replay_attempt"]);
+    assert!(bench.claim(&[]).await.is_some());
+    assert_eq!(bench.attempt(&held.id, 1).await.1, 8);
+}
+
+#[tokio::test]
+#[serial]
+async fn an_expired_lease_is_reclaimed_by_grant() {
+    let bench = bench().await;
+    let held = bench.held_until(20).await;
+    let granted = bench
+        .engine
+        .issue_reclaim_grant(IssueReclaimGrantArgs::new(
+            held.id.clone(),
+            "w2".into(),
+            "i2".into(),
+            LaneId::new("default"),
+            None,
+            60_000,
+            None,
+            None,
+            std::collections::BTreeSet::default(),
+            NOW,
+        ))
+        .await
+        .unwrap();
+    assert!(matches!(granted, IssueReclaimGrantOutcome::Granted(_)), "{granted:?}");
+
+    let reclaimed = bench
+        .engine
+        .reclaim_execution(ReclaimExecutionArgs::new(
+            held.id.clone(),
+            "w2".into(),
+            "i2".into(),
+            LaneId::new("default"),
+            None,
+            LeaseId::from_uuid(Uuid::now_v7()),
+            30_000,
+            AttemptId::from_uuid(Uuid::now_v7()),
+            String::new(),
+            Some(10),
+            "old instance".into(),
+            AttemptIndex(0),
+        ))
+        .await
+        .unwrap();
+
+    assert!(matches!(reclaimed, ReclaimExecutionOutcome::Claimed(_)), "{reclaimed:?}");
+    let reclaims: i64 =
+        sqlx::query_scalar("SELECT lease_reclaim_count FROM ff_exec_core WHERE execution_id = ?1")
+            .bind(held.id.uuid().as_bytes().as_slice())
+            .fetch_one(bench.backend.pool_for_test())
+            .await
+            .unwrap();
+    assert_eq!(reclaims, 1);
+    assert_eq!(bench.attempt(&held.id, 0).await.0.as_deref(), Some("interrupted_reclaimed"));
+    let (_, epoch, _, holder) = bench.attempt(&held.id, 1).await;
+    assert_eq!((epoch, holder.as_deref()), (8, Some("i2")));
+}
+
+#[tokio::test]
+#[serial]
+async fn rows_in_line_are_claimed_by_priority_and_capability() {
+    let bench = bench().await;
+    let (plain, gated) = (Uuid::now_v7(), Uuid::now_v7());
+    bench.insert(plain, "runnable", "unowned", "eligible_now", "pending", "initial").await;
+    bench
+        .insert(gated, "runnable", "released", "pending_claim", "waiting", "pending_first_attempt")
+        .await;
+    for capability in ["gpu", "arm"] {
+        bench
+            .run(
+                "INSERT INTO ff_execution_capabilities VALUES (?1, ?2)",
+                gated,
+                capability.to_owned(),
+            )
+            .await;
+    }
+    bench
+        .engine
+        .change_priority(ChangePriorityArgs {
+            execution_id: ExecutionId::from_parts(0, gated),
+            new_priority: 50,
+            lane_id: LaneId::new("default"),
+            now: NOW,
+        })
+        .await
+        .unwrap();
+    let priority: i64 =
+        sqlx::query_scalar("SELECT priority FROM ff_exec_core WHERE execution_id = ?1")
+            .bind(gated.as_bytes().as_slice())
+            .fetch_one(bench.backend.pool_for_test())
+            .await
+            .unwrap();
+    assert_eq!(priority, 50);
+
+    assert!(bench.claim(&["gpu", "arm"]).await.is_some());
+    assert_eq!(bench.state(&ExecutionId::from_parts(0, gated)).await[3], "active");
+    assert!(bench.claim(&["gpu"]).await.is_some());
+    assert_eq!(bench.state(&ExecutionId::from_parts(0, plain)).await[3], "active");
+    assert_eq!(bench.attempt(&ExecutionId::from_parts(0, plain), 0).await.1, 1);
+    assert!(bench.claim(&["gpu", "arm"]).await.is_none());
+
+    let report = bench.backend.verify().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
