@@ -134,7 +134,7 @@ impl State {
         });
         self.payloads.remove(&at);
         self.results.remove(&at);
-
+        self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
     }

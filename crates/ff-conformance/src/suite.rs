@@ -499,6 +499,7 @@ macro_rules! behaviours {
                     it_is_itself_for_who_knows_its_type
                     it_has_every_operation_it_claims
                     an_operation_it_does_not_claim_is_unavailable_by_name
+                    preparing_twice_is_preparing_once
                     it_can_be_shut_down_twice
                     after_a_shutdown_nothing_is_accepted
                 }

@@ -8,7 +8,7 @@ use crate::report::{Figure, Measure, Report, Section, Target, Unit};
 use crate::stats::{Stopwatch, median};
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> {
-    let count: u32 = bench.pick(100_000, 20_000);
+    let count: u32 = bench.pick(100_000, 10_000);
     let rounds = 3;
     let mut rates = Vec::new();
     for round in 0..=rounds {

@@ -23,9 +23,6 @@ const DEPTHS: [u32; 4] = [100, 10_000, 100_000, 1_000_000];
 /// The depth that the deepest is held against.
 const SHALLOW: u32 = 1_000;
 
-/// Claims before the memory is read.
-const CLAIMS_BEFORE_MEMORY: u32 = 1_000;
-
 /// Filling a step may take this long on a slow disk.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -59,7 +56,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
                     Target::AtMost(100.0),
                 ));
                 let mut memory = Section::new(format!(
-                    "process with {deepest} waiting, after {CLAIMS_BEFORE_MEMORY} claims"
+                    "process with {deepest} waiting, after {} claims",
+                    claims_before_memory(bench.quick)
                 ));
                 let mb = |name, value| Measure::new(name, value, Unit::Megabytes);
                 memory.row("resident", vec![mb("now", now_mb), mb("peak", peak_mb)]);
@@ -87,10 +85,14 @@ fn deepest(quick: bool) -> u32 {
     if quick { 100_000 } else { 1_000_000 }
 }
 
+fn claims_before_memory(quick: bool) -> u32 {
+    if quick { 250 } else { 1_000 }
+}
+
 /// The child's part.
 pub(crate) fn measure(directory: &Path, quick: bool) -> Result<(), BenchError> {
     runtime()?.block_on(async {
-        let (claims, pairs) = if quick { (150, 8) } else { (500, 24) };
+        let (claims, pairs) = if quick { (100, 5) } else { (500, 24) };
         let deep = Engine::open(&database(directory, "depth")).await?;
         let mut waiting = 0;
         for depth in DEPTHS.into_iter().filter(|depth| *depth <= deepest(quick)) {
@@ -109,7 +111,7 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<(), BenchError> {
             let (p50_ms, p99_ms) = (samples.percentile_ms(50), samples.percentile_ms(99));
             say(&Said::Claimed { depth, p50_ms, p99_ms })?;
         }
-        for _ in 0..CLAIMS_BEFORE_MEMORY {
+        for _ in 0..claims_before_memory(quick) {
             deep.claim().await?;
         }
         let memory = process::memory(std::process::id())?;

@@ -54,6 +54,9 @@ const TRANSITIONS_MAX: usize = 10_000;
 /// A worker that waits looks again after this long even without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// It does not look more often than this for something that is due but cannot be settled.
+const LOOK_AGAIN_SOON: Duration = Duration::from_millis(5);
+
 /// What every store can do through this switchboard.
 pub(crate) fn supports() -> Supports {
     let mut supports = Supports::none();
@@ -124,33 +127,29 @@ fn not_found_as_input(op: &str, id: &ExecutionId) -> EngineError {
 /// Claims now, or as soon as work comes into line within `max_wait`.
 ///
 /// A worker that was woken reads first and takes the write lock only if it would find something.
+/// The end of the wait bounds only the waiting: a claim in flight is never abandoned, because it
+/// may have taken work that nobody would then attend to.
 async fn claim_waiting<S: Store>(
     store: &S,
     request: ClaimRequest,
     max_wait: Option<Duration>,
 ) -> Result<Vec<Claimed>, EngineError> {
-    let seen = store.generation(Wake::Work);
+    let mut seen = store.generation(Wake::Work);
     let claimed = store.claim(request.clone()).await?;
     let Some(max_wait) = max_wait.filter(|wait| claimed.is_empty() && !wait.is_zero()) else {
         return Ok(claimed);
     };
-    let wait = wait_for_work(store, request, seen);
-    match tokio::time::timeout(max_wait, wait).await {
-        Ok(claimed) => claimed,
-        Err(_elapsed) => Ok(Vec::new()),
-    }
-}
-
-async fn wait_for_work<S: Store>(
-    store: &S,
-    request: ClaimRequest,
-    mut seen: u64,
-) -> Result<Vec<Claimed>, EngineError> {
+    let begun = tokio::time::Instant::now();
     loop {
+        let left = max_wait.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Ok(Vec::new());
+        }
         let due = store.read(|reader| reader.next_due()).await?;
-        let pause = due.map_or(LOOK_AGAIN, |at| {
-            Duration::from_millis(policy::until(store.now(), at).0).min(LOOK_AGAIN)
+        let until_due = due.map_or(LOOK_AGAIN, |at| {
+            Duration::from_millis(policy::until(store.now(), at).0)
         });
+        let pause = until_due.clamp(LOOK_AGAIN_SOON, LOOK_AGAIN).min(left);
         store.wait(Wake::Work, seen, pause).await;
         seen = store.generation(Wake::Work);
         let (wanted, now) = (request.clone(), store.now());
@@ -161,10 +160,6 @@ async fn wait_for_work<S: Store>(
             }
         }
     }
-}
-
-async fn fail<S: Store>(store: &S, command: Fail) -> Result<Failed, EngineError> {
-    store.execute(command).await
 }
 
 #[async_trait]
@@ -300,7 +295,7 @@ impl<S: Store> EngineBackend for S {
             category,
             policy: None,
         };
-        Ok(match fail(self, command).await? {
+        Ok(match self.execute(command).await? {
             Failed::Retry { delay_until, .. } => FailOutcome::RetryScheduled { delay_until },
             Failed::Final => FailOutcome::TerminalFailed,
         })
@@ -357,7 +352,7 @@ impl<S: Store> EngineBackend for S {
             category: args.failure_category,
             policy: retry::parse(&args.retry_policy_json)?,
         };
-        Ok(match fail(self, command).await? {
+        Ok(match self.execute(command).await? {
             Failed::Retry { delay_until, next_attempt_index } => {
                 FailExecutionResult::RetryScheduled { delay_until, next_attempt_index }
             }
