@@ -80,22 +80,30 @@ CREATE TABLE ff_exec_core (
     policy                  TEXT,
     result                  BLOB,
     payload                 BLOB,
-    -- Ours. A claim may propose the row: it waits unowned, or its lease was lost.
+    -- Ours. A claim may propose the row: it waits unowned, or its lease was lost. OR instead of IN: SQLite builds a
+    -- b-tree for each list each time a row is written.
     claimable INTEGER GENERATED ALWAYS AS (
-        CASE
-            WHEN lifecycle_phase IN ('runnable', 'submitted', 'pending', 'eligible', 'blocked')
-                AND eligibility_state IN ('eligible_now', 'pending_claim')
-                AND ownership_state IN ('unowned', 'released') THEN 1
-            WHEN lifecycle_phase = 'active'
-                AND ownership_state IN ('lease_expired_reclaimable', 'lease_revoked') THEN 1
-            ELSE 0
+        CASE lifecycle_phase
+            WHEN 'terminal' THEN 0
+            WHEN 'active' THEN ownership_state = 'lease_expired_reclaimable' OR ownership_state = 'lease_revoked'
+            ELSE (eligibility_state = 'eligible_now' OR eligibility_state = 'pending_claim')
+                AND (ownership_state = 'unowned' OR ownership_state = 'released')
+                AND (
+                    lifecycle_phase = 'runnable' OR lifecycle_phase = 'submitted' OR lifecycle_phase = 'pending'
+                    OR lifecycle_phase = 'eligible' OR lifecycle_phase = 'blocked'
+                )
         END
     ) VIRTUAL,
     -- Ours. The earliest instant at which time alone changes the row; NULL when none does. 9223372036854775807 stands
     -- for "never" inside min(), which answers NULL as soon as one argument is NULL. A delay whose instant nobody can
     -- read is due at once, so that a sweep meets the row instead of nobody.
     due_at_ms INTEGER GENERATED ALWAYS AS (
-        CASE WHEN lifecycle_phase IN ('terminal', 'cancelled', 'completed', 'failed', 'expired') THEN NULL
+        CASE lifecycle_phase
+        WHEN 'terminal' THEN NULL
+        WHEN 'cancelled' THEN NULL
+        WHEN 'completed' THEN NULL
+        WHEN 'failed' THEN NULL
+        WHEN 'expired' THEN NULL
         ELSE nullif(min(
             CASE WHEN eligibility_state = 'not_eligible_until_time' THEN coalesce(
                 eligible_at_ms,

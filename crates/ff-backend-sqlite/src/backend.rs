@@ -122,8 +122,8 @@ impl SqliteBackend {
     /// Starts the background sweeps. `false` if they run already, or if every interval is zero.
     #[expect(clippy::needless_pass_by_value, reason = "the contract's signature")]
     pub fn with_scanners(&self, cfg: SqliteScannerConfig) -> bool {
-        let any = !cfg.budget_reset_interval.is_zero()
-            || !cfg.worker_registry_ttl_interval.is_zero();
+        let any =
+            !cfg.budget_reset_interval.is_zero() || !cfg.worker_registry_ttl_interval.is_zero();
         let started = any && !self.inner.shared.sweeps.swap(true, Ordering::SeqCst);
         self.inner.shared.queue.kick();
         started
@@ -166,12 +166,7 @@ impl SqliteBackend {
     }
 
     /// Queues a write and waits for its answer.
-    async fn write<T, W>(
-        &self,
-        urgency: Urgency,
-        bytes: usize,
-        write: W,
-    ) -> Result<T, EngineError>
+    async fn write<T, W>(&self, urgency: Urgency, bytes: usize, write: W) -> Result<T, EngineError>
     where
         T: Send + 'static,
         W: FnMut(&mut SqliteSession<'_>, &mut Context<'_>) -> Result<(T, bool), EngineError>

@@ -29,13 +29,16 @@ pub(crate) fn all(
         match change {
             Change::CreateExecution { execution, payload } => create(conn, execution, payload)?,
             Change::PutExecution(execution) => {
-                put_execution(conn, execution, current_attempt(changes, execution))?;
+                let attempt = current_attempt(changes, execution);
+                put_execution(conn, execution, attempt, new_result(changes, &execution.id))?;
             }
             Change::PutAttempt(attempt) => put_attempt(conn, attempt)?,
             Change::ExtendLease { execution_id: id, index, expires_at } => {
                 let values = params![id.partition(), id.uuid().into_bytes(), index.0, expires_at.0];
                 run(conn, statement::ATTEMPT_EXTEND_LEASE, "extend a lease", values)?;
             }
+            // A new result went with its execution's row.
+            Change::PutResult { execution_id: id, result: Some(_) } if puts(changes, id) => {}
             Change::PutResult { execution_id: id, result } => {
                 let values = params![id.partition(), id.uuid().into_bytes(), result];
                 run(conn, statement::EXECUTION_PUT_RESULT, "store a result", values)?;
@@ -109,6 +112,20 @@ fn current_attempt<'a>(changes: &'a [Change], execution: &Execution) -> Option<&
         | Change::PutLane(_)
         | Change::Forget { .. } => None,
     })
+}
+
+/// The result that these changes store for an execution.
+fn new_result<'a>(changes: &'a [Change], id: &ExecutionId) -> Option<&'a [u8]> {
+    let of_it = |change: &'a Change| {
+        let Change::PutResult { execution_id, result } = change else { return None };
+        result.as_deref().filter(|_| execution_id == id)
+    };
+    changes.iter().rev().find_map(of_it)
+}
+
+/// Whether these changes write the row of an execution anyway.
+fn puts(changes: &[Change], id: &ExecutionId) -> bool {
+    changes.iter().any(|change| matches!(change, Change::PutExecution(row) if row.id == *id))
 }
 
 /// Calls `write` with what both a create and a put store, in the order of their statements' first parameters.
@@ -191,11 +208,14 @@ fn put_execution(
     conn: &Connection,
     execution: &Execution,
     attempt: Option<&Attempt>,
+    result: Option<&[u8]>,
 ) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
     let fields = fields_patch(execution, attempt);
     let written = with_values(execution, &fields, |values| {
-        run(conn, statement::EXECUTION_PUT, "update an execution", values.as_slice())
+        let result: [&dyn ToSql; 1] = [&result];
+        let values = rusqlite::params_from_iter(values.iter().chain(&result));
+        run(conn, statement::EXECUTION_PUT, "update an execution", values)
     })?;
     assert!(written == 1, "nobody else writes between the load and the commit of a transaction");
     if let Some(flow) = &execution.flow_id {

@@ -471,7 +471,7 @@ mod tests {
             ),
             (
                 "SELECT execution_id FROM ff_exec_core INDEXED BY ff_exec_core_unsuccessful
-                 WHERE public_state IN ('failed', 'cancelled', 'expired', 'skipped')
+                 WHERE (public_state = 'failed' OR public_state = 'cancelled' OR public_state = 'expired' OR public_state = 'skipped')
                     AND public_state = ? AND partition_key = ? AND execution_id > ? ORDER BY execution_id LIMIT ?",
                 "SEARCH ff_exec_core USING COVERING INDEX ff_exec_core_unsuccessful \
                  (public_state=? AND partition_key=? AND execution_id>?)",

@@ -18,7 +18,7 @@ use crate::open::{Durability, open_reader, open_writer};
 use crate::queue::{Closed, Queue};
 use crate::readers::Readers;
 use crate::writer::{Pace, Shared, WatchedFile, Writer};
-use crate::{migrate, OUTBOX_RING};
+use crate::{OUTBOX_RING, migrate};
 
 /// The backends that are open in this process, so that one database has one writer here.
 static OPEN: OnceLock<Mutex<HashMap<String, Weak<Inner>>>> = OnceLock::new();

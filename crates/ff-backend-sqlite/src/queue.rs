@@ -133,9 +133,15 @@ impl State {
         self.turn += 1;
         let fair = self.turn.is_multiple_of(FAIR_TURN);
         let popped = if fair {
-            self.bulk.pop_front().or_else(|| self.normal.pop_front()).or_else(|| self.lease.pop_front())
+            self.bulk
+                .pop_front()
+                .or_else(|| self.normal.pop_front())
+                .or_else(|| self.lease.pop_front())
         } else {
-            self.lease.pop_front().or_else(|| self.normal.pop_front()).or_else(|| self.bulk.pop_front())
+            self.lease
+                .pop_front()
+                .or_else(|| self.normal.pop_front())
+                .or_else(|| self.bulk.pop_front())
         };
         if let Some(queued) = &popped {
             self.bytes -= queued.bytes;

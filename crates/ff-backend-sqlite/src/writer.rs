@@ -273,7 +273,7 @@ impl Writer {
     /// One transaction for `first` and whoever joins it.
     fn group(&mut self, first: Queued) {
         self.let_neighbours_in();
-        if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
+        if let Err(error) = self.control("BEGIN IMMEDIATE") {
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| self.shared.queue.join_group()).take(GROUP_MAX));
             self.give_up(waiting, &error, "begin a transaction");
@@ -347,7 +347,7 @@ impl Writer {
                 queued.job.answer(Some(self.shared.queue.refusal()));
                 continue;
             }
-            if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
+            if let Err(error) = self.control("BEGIN IMMEDIATE") {
                 self.give_up(vec![queued], &error, "begin a transaction");
                 continue;
             }
@@ -373,9 +373,9 @@ impl Writer {
     /// Commits, then answers, then wakes.
     fn finish(&mut self, ran: Ran, changed: bool, opens_work: bool, now: TimestampMs) {
         let committed = if changed {
-            self.raise_floor(now).and_then(|()| self.conn.execute_batch("COMMIT"))
+            self.raise_floor(now).and_then(|()| self.control("COMMIT"))
         } else {
-            self.conn.execute_batch("COMMIT")
+            self.control("COMMIT")
         };
         if let Err(error) = committed {
             self.roll_back();
@@ -436,13 +436,18 @@ impl Writer {
         Ok(now)
     }
 
+    /// Begins or ends a transaction, without parsing the word again each time.
+    fn control(&self, statement: &'static str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(statement)?.execute([]).map(|_| ())
+    }
+
     fn raise_floor(&self, now: TimestampMs) -> rusqlite::Result<()> {
         self.conn.prepare_cached(statement::CLOCK_RAISE_FLOOR)?.execute([now.0]).map(|_| ())
     }
 
     fn roll_back(&self) {
         if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+            && let Err(error) = self.control("ROLLBACK")
         {
             tracing::error!(%error, "rolling back failed");
         }

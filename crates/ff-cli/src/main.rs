@@ -120,6 +120,8 @@ enum Command {
     Verify,
     /// Copy the store to a file while others work on it.
     Backup(command::backup::BackupArgs),
+    /// Measure the engine beside raw SQLite, on your disk.
+    Bench(command::bench::BenchArgs),
     /// Print the completion script for a shell.
     Completion(command::completion::CompletionArgs),
 }
@@ -160,34 +162,41 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
         ..Limits::default()
     };
     let location = Location { url: cli.global.store, limits };
-    if let Command::Completion(args) = cli.command {
-        command::completion::run::<Cli>(&args, output)?;
-        return Ok(ExitCode::SUCCESS);
+    match cli.command {
+        Command::Completion(args) => {
+            command::completion::run::<Cli>(&args, output)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Bench(args) => return command::bench::run(output, args),
+        command => on_store(command, &location, output),
     }
+}
+
+fn on_store(command: Command, location: &Location, output: Output) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Error::io("start the runtime", &error))?;
     let answer = runtime.block_on(async {
-        match cli.command {
+        match command {
             // These two stop in their own way.
-            Command::Work(args) => command::work::run(&location, output, args).await,
-            Command::Demo(args) => command::demo::run(&location, output, args).await,
+            Command::Work(args) => command::work::run(location, output, args).await,
+            Command::Demo(args) => command::demo::run(location, output, args).await,
             Command::Submit(args) => {
-                interruptible(command::submit::run(&location, output, *args)).await
+                interruptible(command::submit::run(location, output, *args)).await
             }
             Command::Exec(command) => {
-                interruptible(command::exec::run(&location, output, command)).await
+                interruptible(command::exec::run(location, output, command)).await
             }
             Command::Lane(command) => {
-                interruptible(command::lane::run(&location, output, command)).await
+                interruptible(command::lane::run(location, output, command)).await
             }
-            Command::Verify => interruptible(command::verify::run(&location, output)).await,
+            Command::Verify => interruptible(command::verify::run(location, output)).await,
             Command::Backup(args) => {
-                interruptible(command::backup::run(&location, output, args)).await
+                interruptible(command::backup::run(location, output, args)).await
             }
-            Command::Completion(_) => Ok(ExitCode::SUCCESS),
+            Command::Completion(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),
         }
     });
     // A blocking read of stdin would hold the process until its next byte.

@@ -1,8 +1,8 @@
 //! Engine time: one clock that decides everything and never runs backwards.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::types::TimestampMs;

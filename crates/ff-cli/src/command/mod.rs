@@ -1,6 +1,7 @@
 //! The commands, by noun.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod bulk;
 pub(crate) mod completion;
 pub(crate) mod demo;

@@ -146,9 +146,8 @@ async fn claim_waiting<S: Store>(
             return Ok(Vec::new());
         }
         let due = store.read(|reader| reader.next_due()).await?;
-        let until_due = due.map_or(LOOK_AGAIN, |at| {
-            Duration::from_millis(policy::until(store.now(), at).0)
-        });
+        let until_due =
+            due.map_or(LOOK_AGAIN, |at| Duration::from_millis(policy::until(store.now(), at).0));
         let pause = until_due.clamp(LOOK_AGAIN_SOON, LOOK_AGAIN).min(left);
         store.wait(Wake::Work, seen, pause).await;
         seen = store.generation(Wake::Work);
@@ -677,7 +676,8 @@ impl<S: Store> EngineBackend for S {
         let mut after = None;
         loop {
             let (wanted, from): (_, Option<Candidate>) = (request.clone(), after.take());
-            let line = self.read(move |reader| drive::propose(reader, &wanted, from.as_ref())).await?;
+            let line =
+                self.read(move |reader| drive::propose(reader, &wanted, from.as_ref())).await?;
             if line.is_empty() {
                 return Ok(ClaimForWorkerOutcome::no_work());
             }
