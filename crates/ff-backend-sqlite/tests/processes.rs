@@ -217,7 +217,7 @@ fn processes_that_race_for_the_same_executions_keep_every_invariant() {
 
 const WAKES: usize = 60;
 
-/// "Tens of milliseconds" (issue §4: p50 ≤ 50 ms). The bound on p99 leaves room for a busy test machine.
+/// An idle worker starts within tens of milliseconds. The bound on p99 leaves room for a busy test machine.
 const WAKE_P50_MAX: i64 = 50;
 const WAKE_P99_MAX: i64 = 1_000;
 

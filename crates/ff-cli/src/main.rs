@@ -165,9 +165,9 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
     match cli.command {
         Command::Completion(args) => {
             command::completion::run::<Cli>(&args, output)?;
-            return Ok(ExitCode::SUCCESS);
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Bench(args) => return command::bench::run(output, args),
+        Command::Bench(args) => command::bench::run(output, args),
         command => on_store(command, &location, output),
     }
 }

@@ -74,7 +74,7 @@ const PERMANENT: [(i32, &str); 11] = [
 #[derive(Debug, Args)]
 #[command(after_help = WORK_HELP)]
 pub(crate) struct WorkArgs {
-    /// The lanes to serve, in this order.
+    /// The lanes to serve; their lines are merged by priority, then age.
     #[arg(
         long,
         value_name = "LANE",

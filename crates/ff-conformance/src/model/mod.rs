@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of the issue, or what the environment asks for.
+    /// 1,000 sequences of 100 commands, or what the environment asks for.
     ///
     /// `replay` is the command line that runs the calling test.
     pub fn from_env(seed_base: u64, replay: &str) -> Self {

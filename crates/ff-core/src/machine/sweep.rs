@@ -29,7 +29,7 @@ pub struct Due {
 }
 
 impl Command for Due {
-    const NAME: &'static str = "sweep.due";
+    const NAME: &'static str = "execution.due";
     type Outcome = ();
 
     fn footprint(&self) -> Footprint {
@@ -158,7 +158,7 @@ pub struct Forget {
 }
 
 impl Command for Forget {
-    const NAME: &'static str = "sweep.forget";
+    const NAME: &'static str = "execution.forget";
     type Outcome = bool;
 
     fn footprint(&self) -> Footprint {
