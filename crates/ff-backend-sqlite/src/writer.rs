@@ -282,8 +282,8 @@ impl Writer {
         self.notice_neighbours();
         let started = self.pace.stopwatch.monotonic();
         let changes_before = self.conn.total_changes();
-        let now = match self.tick() {
-            Ok(now) => now,
+        let mut now = match self.floor() {
+            Ok(floor) => floor,
             Err(error) => {
                 self.roll_back();
                 self.give_up(vec![first], &error, "read the engine's clock");
@@ -296,6 +296,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(mut queued) = next {
             bytes += queued.bytes;
+            now = self.now(now);
             let outcome = self.run_one(&mut queued, now);
             ran.push(queued);
             match outcome {
@@ -351,8 +352,8 @@ impl Writer {
                 self.give_up(vec![queued], &error, "begin a transaction");
                 continue;
             }
-            let now = match self.tick() {
-                Ok(now) => now,
+            let now = match self.floor() {
+                Ok(floor) => self.now(floor),
                 Err(error) => {
                     self.roll_back();
                     self.give_up(vec![queued], &error, "read the engine's clock");
@@ -420,20 +421,28 @@ impl Writer {
         }
     }
 
-    /// The engine's now: never below the stored floor.
-    fn tick(&self) -> rusqlite::Result<TimestampMs> {
-        let floor: i64 = self
-            .conn
+    /// The engine time below which no process on this database may answer.
+    fn floor(&self) -> rusqlite::Result<TimestampMs> {
+        self.conn
             .prepare_cached(statement::CLOCK_READ_FLOOR)?
-            .query_row([], |row| row.get(0))?;
-        let (now, step) = self.shared.time.tick(self.clock.as_ref(), TimestampMs(floor));
+            .query_row([], |row| row.get(0))
+            .map(TimestampMs)
+    }
+
+    /// The engine's now, read for each command: none is stamped earlier than it was asked.
+    fn now(&self, floor: TimestampMs) -> TimestampMs {
+        let (now, step) = self.shared.time.tick(self.clock.as_ref(), floor);
         if let Some(ClockStep { from, to }) = step {
             tracing::warn!(%from, %to, "the wall clock stepped forward by more than an hour");
-            self.conn
-                .prepare_cached(statement::CLOCK_RECORD_STEP)?
-                .execute(params![now.0, from.0, to.0])?;
+            let recorded = self
+                .conn
+                .prepare_cached(statement::CLOCK_RECORD_STEP)
+                .and_then(|mut insert| insert.execute(params![now.0, from.0, to.0]));
+            if let Err(error) = recorded {
+                tracing::warn!(%error, "the step could not be recorded for `verify`");
+            }
         }
-        Ok(now)
+        now
     }
 
     /// Begins or ends a transaction, without parsing the word again each time.

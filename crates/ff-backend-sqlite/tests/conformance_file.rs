@@ -1,5 +1,7 @@
 //! The conformance suite on a SQLite database in a file.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use ff_backend_sqlite::{Durability, SqliteOptions};
 use ff_conformance::harness::{Bench, Setup};
 

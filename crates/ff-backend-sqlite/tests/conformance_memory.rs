@@ -1,5 +1,7 @@
 //! The conformance suite on a SQLite database in memory.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ff_backend_sqlite::SqliteOptions;

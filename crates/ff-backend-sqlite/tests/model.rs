@@ -1,5 +1,7 @@
 //! The model test: SQLite, in memory and in a file, against the memory backend.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

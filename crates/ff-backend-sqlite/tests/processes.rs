@@ -1,4 +1,4 @@
-//! Several processes on one file: a race, the time until an idle worker elsewhere starts, and heartbeats beside bulk.
+//! Several processes on one file: the time until an idle worker elsewhere starts, and heartbeats beside bulk.
 //!
 //! This binary starts itself again; `FF_PROCESS_ROLE` says as what.
 
@@ -10,22 +10,14 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ff_backend_sqlite::SqliteBackend;
 use ff_core::EngineError;
-use ff_core::backend::{FailureClass, FailureReason};
 use ff_core::clock::{Clock as _, SystemClock};
-use ff_core::contracts::{
-    CancelExecutionArgs, ChangePriorityArgs, ClaimedWork, ReplayExecutionArgs,
-};
 use ff_core::engine_backend::EngineBackend as _;
-use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
-use ff_core::types::{CancelSource, ExecutionId, TimestampMs};
 use serial_test::serial;
-use support::{PATIENCE, Stopwatch, claim, lane, options, work};
-use uuid::Uuid;
+use support::{PATIENCE, Stopwatch, claim, options, work};
 
 /// A child process; killed when it goes.
 struct Other(Child);
@@ -71,7 +63,6 @@ fn child() {
     runtime.block_on(async {
         let engine = options(Path::new(&path)).open().await.unwrap();
         match role.as_str() {
-            "race" => println!("\nacknowledged {}", race(&engine).await),
             "wake" => wake(&engine).await,
             "bulk" => bulk(&engine).await,
             other => panic!("{other}"),
@@ -82,135 +73,6 @@ fn child() {
 fn parent_is_there() -> bool {
     static PARENT: std::sync::OnceLock<Option<rustix::process::Pid>> = std::sync::OnceLock::new();
     *PARENT.get_or_init(rustix::process::getppid) == rustix::process::getppid()
-}
-
-// ---- A race --------------------------------------------------------------------------------------------------------
-
-const RACE_PROCESSES: usize = 3;
-const RACE_TASKS: u64 = 16;
-const RACE_OPS: u64 = 150;
-
-/// All processes fight over these.
-const RACE_EXECUTIONS: u128 = 120;
-
-fn contested(number: u128) -> ExecutionId {
-    ExecutionId::from_parts(0, Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0000 | number))
-}
-
-async fn race(engine: &Arc<SqliteBackend>) -> u64 {
-    let acknowledged = Arc::new(AtomicU64::new(0));
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..RACE_TASKS {
-        let (engine, acknowledged) = (Arc::clone(engine), Arc::clone(&acknowledged));
-        tasks.spawn(async move {
-            let mut dice = u64::from(std::process::id()) * 64 + task;
-            let mut held: Vec<ClaimedWork> = Vec::new();
-            for _ in 0..RACE_OPS {
-                match step(&engine, &mut held, &mut dice).await {
-                    Ok(()) => drop(acknowledged.fetch_add(1, Ordering::Relaxed)),
-                    Err(
-                        EngineError::State(_)
-                        | EngineError::Contention(_)
-                        | EngineError::NotFound { .. }
-                        | EngineError::ResourceExhausted { .. },
-                    ) => {}
-                    Err(error) => panic!("{error:?}"),
-                }
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
-    }
-    acknowledged.load(Ordering::Relaxed)
-}
-
-async fn step(
-    engine: &Arc<SqliteBackend>,
-    held: &mut Vec<ClaimedWork>,
-    dice: &mut u64,
-) -> Result<(), EngineError> {
-    *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    let (choice, number) = ((*dice >> 33) % 12, u128::from(*dice >> 40) % RACE_EXECUTIONS);
-    let now = TimestampMs(0);
-    let execution_id = contested(number);
-    if choice < 2 {
-        let mut args = work(&number.to_le_bytes());
-        args.execution_id = execution_id;
-        args.priority = i32::try_from(number % 3).unwrap();
-        args.policy = Some(ExecutionPolicy {
-            retry_policy: Some(RetryPolicy {
-                max_retries: 3,
-                backoff: BackoffStrategy::Fixed { delay_ms: 5 },
-                retryable_categories: Vec::new(),
-            }),
-            max_replay_count: 1_000,
-            ..ExecutionPolicy::default()
-        });
-        return engine.create_execution(args).await.map(drop);
-    }
-    if choice < 6 {
-        // Short leases lapse in the middle.
-        let worker = std::process::id().to_string();
-        held.extend(claim(engine, &worker, 60, 2, None).await?);
-        return Ok(());
-    }
-    if choice == 6 {
-        return engine.replay_execution(ReplayExecutionArgs { execution_id, now }).await.map(drop);
-    }
-    if choice == 7 && number.is_multiple_of(4) {
-        let args = CancelExecutionArgs {
-            execution_id,
-            reason: "race".to_owned(),
-            source: CancelSource::OperatorOverride,
-            lease_id: None,
-            lease_epoch: None,
-            attempt_id: None,
-            now,
-        };
-        return engine.cancel_execution(args).await.map(drop);
-    }
-    if choice == 7 {
-        let new_priority = i32::try_from(number % 5).unwrap();
-        let args = ChangePriorityArgs { execution_id, new_priority, lane_id: lane(), now };
-        return engine.change_priority(args).await.map(drop);
-    }
-    let Some(one) = held.pop() else { return Ok(()) };
-    match choice {
-        8 => {
-            engine.renew(&one.handle).await?;
-            held.push(one);
-            Ok(())
-        }
-        9 => {
-            let reason = FailureReason::new("race");
-            engine.fail(&one.handle, reason, FailureClass::Transient).await.map(drop)
-        }
-        10 => engine.release_lease(&one.handle).await,
-        _ => engine.complete(&one.handle, Some(b"done".to_vec())).await,
-    }
-}
-
-#[test]
-#[serial]
-fn processes_that_race_for_the_same_executions_keep_every_invariant() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("race.db");
-    let mut others: Vec<_> =
-        std::iter::repeat_with(|| Other::start("race", &path)).take(RACE_PROCESSES).collect();
-    let acknowledged: u64 =
-        others.iter_mut().map(|other| other.says("acknowledged").parse::<u64>().unwrap()).sum();
-    drop(others);
-    println!("race: processes={RACE_PROCESSES} acknowledged={acknowledged}");
-    assert!(acknowledged > RACE_TASKS * RACE_OPS);
-
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let report = runtime.block_on(async {
-        let engine = options(&path).sweeps(false).open().await.unwrap();
-        engine.verify().await.unwrap()
-    });
-
-    assert!(report.is_clean(), "{report}");
 }
 
 // ---- Waking up -----------------------------------------------------------------------------------------------------
