@@ -662,7 +662,7 @@ mod tests {
                 payload_encoding: after.payload_encoding.clone(),
                 idempotency_key: after.idempotency_key.clone(),
                 policy: after.policy.clone(),
-                gate_key: after.gate_key.clone(),
+                gate_key: after.gate_key,
                 ..last
             };
             commit(&conn, vec![put(&last)]);

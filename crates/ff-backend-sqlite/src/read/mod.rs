@@ -148,7 +148,7 @@ mod tests {
 
         assert_eq!(session.next_due().unwrap(), Some(TimestampMs(10)));
         assert_eq!(session.due(TimestampMs(9), 9).unwrap(), []);
-        let all = [twice.clone(), delayed.clone(), late.clone()];
+        let all = [twice.clone(), delayed.clone(), late];
         assert_eq!(session.due(TimestampMs(40), 9).unwrap(), all);
         assert_eq!(session.due(TimestampMs(40), 2).unwrap(), [twice, delayed]);
         assert_eq!(session.due(TimestampMs(i64::MAX), 9).unwrap(), all);
