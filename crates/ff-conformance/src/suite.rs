@@ -1,6 +1,6 @@
 //! The list of behaviours, and how a backend joins them.
 //!
-//! The list exists once. [`suite!`](crate::suite) makes a test of every entry, so that a backend
+//! The list exists once. [`suite!`](crate::suite!) makes a test of every entry, so that a backend
 //! joins all of it or does not compile; a test below compares it with the sources, so that no
 //! behaviour is written and forgotten.
 

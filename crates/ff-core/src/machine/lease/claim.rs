@@ -1,6 +1,6 @@
 //! Claiming: the one way a worker comes to own an attempt.
 //!
-//! Every acquisition goes through [`acquire`]: a fresh attempt, the same attempt resumed, or a
+//! Every acquisition goes through `acquire`: a fresh attempt, the same attempt resumed, or a
 //! reclaim of what a dead worker left. It raises the epoch, records the holder and announces it.
 
 use std::collections::BTreeSet;
