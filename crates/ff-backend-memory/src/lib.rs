@@ -26,9 +26,8 @@ use ff_core::EngineError;
 use ff_core::backend::BackendTag;
 use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::{Clock, EngineTime, SystemClock};
-use ff_core::machine::drive::{self, ClaimRequest, Settled, Swept};
+use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::ids::seed_of_write;
-use ff_core::machine::lease::Claimed;
 use ff_core::machine::{Command, Context, Limits};
 use ff_core::store::{Reader, Store, Wake};
 use ff_core::types::TimestampMs;
@@ -216,11 +215,8 @@ impl Store for MemoryBackend {
         })
     }
 
-    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, EngineError> {
-        self.transact(|session, cx| {
-            let step = drive::claim(session, &request, cx)?;
-            Ok((step.claimed, false))
-        })
+    async fn claim(&self, request: ClaimRequest) -> Result<ClaimStep, EngineError> {
+        self.transact(|session, cx| Ok((drive::claim(session, &request, cx)?, false)))
     }
 
     async fn settle_due(&self) -> Result<Settled, EngineError> {

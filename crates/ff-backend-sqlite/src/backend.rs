@@ -10,8 +10,7 @@ use std::time::Duration;
 use ff_core::backend::BackendTag;
 use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::Clock;
-use ff_core::machine::drive::{self, ClaimRequest, Settled, Swept};
-use ff_core::machine::lease::Claimed;
+use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::{Command, Context, Limits, Urgency};
 use ff_core::store::{Reader, Store, Wake};
 use ff_core::types::TimestampMs;
@@ -79,6 +78,13 @@ impl Inner {
             #[cfg(feature = "sqlx-pool")]
             pool: std::sync::OnceLock::new(),
         }
+    }
+}
+
+impl Inner {
+    /// Whether it was shut down, or has stopped for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.queue.is_closed()
     }
 }
 
@@ -152,6 +158,15 @@ impl SqliteBackend {
         self.inner.shared.completions.subscribe()
     }
 
+    /// One pass of the budget reset. Budgets are not there yet: `Unavailable`.
+    #[doc(hidden)]
+    pub async fn budget_reset_scan_tick_for_test(
+        &self,
+        _now_ms: i64,
+    ) -> Result<(u32, u32), EngineError> {
+        Err(EngineError::Unavailable { op: "sqlite.budget_reset" })
+    }
+
     /// The bounds in force.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
@@ -169,7 +184,7 @@ impl SqliteBackend {
     async fn write<T, W>(&self, urgency: Urgency, bytes: usize, write: W) -> Result<T, EngineError>
     where
         T: Send + 'static,
-        W: FnMut(&mut SqliteSession<'_>, &mut Context<'_>) -> Result<(T, bool), EngineError>
+        W: FnMut(&mut SqliteSession<'_>, &mut Context<'_>) -> Result<(T, bool), Refusal>
             + Send
             + 'static,
     {
@@ -212,6 +227,18 @@ impl SqliteBackend {
     }
 }
 
+/// Why a write was refused, and whether it has itself undone what it had written.
+struct Refusal {
+    error: EngineError,
+    is_undone: bool,
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self { error, is_undone: false }
+    }
+}
+
 /// A write as the writer runs it.
 struct WriteJob<T, W> {
     write: W,
@@ -222,12 +249,13 @@ struct WriteJob<T, W> {
 impl<T, W> Job for WriteJob<T, W>
 where
     T: Send + 'static,
-    W: FnMut(&mut SqliteSession<'_>, &mut Context<'_>) -> Result<(T, bool), EngineError> + Send,
+    W: FnMut(&mut SqliteSession<'_>, &mut Context<'_>) -> Result<(T, bool), Refusal> + Send,
 {
     fn run(&mut self, session: &mut SqliteSession<'_>, cx: &mut Context<'_>) -> Effect {
         let (answer, effect) = match (self.write)(session, cx) {
             Ok((answer, opens_work)) => (Ok(answer), Effect::Accepted { opens_work }),
-            Err(refusal) => (Err(refusal), Effect::Refused),
+            Err(Refusal { error, is_undone: true }) => (Err(error), Effect::Undone),
+            Err(Refusal { error, is_undone: false }) => (Err(error), Effect::Refused),
         };
         self.answer = Some(answer);
         effect
@@ -284,10 +312,10 @@ impl Store for SqliteBackend {
                         opens_work |= transition.opens_work();
                         outcomes.push(transition.outcome);
                     }
-                    Err(refusal) => {
+                    Err(error) => {
                         session.savepoint("ROLLBACK TO batch")?;
                         session.savepoint("RELEASE batch")?;
-                        return Err(refusal);
+                        return Err(Refusal { error, is_undone: true });
                     }
                 }
             }
@@ -297,10 +325,9 @@ impl Store for SqliteBackend {
         .await
     }
 
-    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, EngineError> {
+    async fn claim(&self, request: ClaimRequest) -> Result<ClaimStep, EngineError> {
         self.write(Urgency::Normal, 0, move |session, cx| {
-            let step = drive::claim(session, &request, cx)?;
-            Ok((step.claimed, false))
+            Ok((drive::claim(session, &request, cx)?, false))
         })
         .await
     }
@@ -339,7 +366,8 @@ impl Store for SqliteBackend {
         let mut ended = self.inner.writer_ended.clone();
         let end = ended.wait_for(|ended| *ended);
         match tokio::time::timeout(grace, end).await {
-            Ok(_) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_writer_is_gone)) => Err(self.inner.shared.queue.refusal()),
             Err(_elapsed) => Err(EngineError::Timeout { op: "shutdown_prepare", elapsed: grace }),
         }
     }

@@ -21,6 +21,7 @@ mod error;
 mod identity;
 mod load;
 mod location;
+mod log;
 mod migrate;
 mod open;
 mod options;
@@ -33,6 +34,7 @@ mod session;
 #[cfg(feature = "sqlx-pool")]
 mod sqlx_pool;
 mod statement;
+mod sweep;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -44,6 +46,7 @@ pub use error::StorageError;
 pub use open::Durability;
 pub use options::SqliteOptions;
 pub use pubsub::OutboxEvent;
+pub use queue::WriterStopped;
 #[cfg(feature = "sqlx-pool")]
 pub use retry::is_retryable_sqlite_busy;
 pub use retry::{IsRetryableBusy, MAX_ATTEMPTS, retry_serializable};

@@ -155,7 +155,8 @@ impl SqliteOptions {
             Err(poisoned) => poisoned.into_inner(),
         };
         open.retain(|_, inner| inner.strong_count() > 0);
-        if let Some(inner) = open.get(&location.key()).and_then(Weak::upgrade) {
+        let shared = open.get(&location.key()).and_then(Weak::upgrade);
+        if let Some(inner) = shared.filter(|inner| !inner.is_closed()) {
             return Ok(Arc::new(SqliteBackend { inner }));
         }
         let key = location.key();

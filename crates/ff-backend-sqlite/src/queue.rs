@@ -1,8 +1,8 @@
 //! What waits for the writer: commands by urgency, and reads that must not overlap a write.
 //!
 //! Bounded in rows and bytes; a full queue refuses, it never blocks. Lease keepers go ahead of
-//! everything, bulk goes last, and every eighth turn goes to whoever waits behind them, so that
-//! nobody starves.
+//! everything, bulk goes last, and every eighth turn goes to the two lines behind them, each in
+//! turn, so that nobody starves.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ const WAITING_MAX: usize = 8_192;
 /// Payload bytes that may wait at once.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// One turn in this many goes to the least urgent that waits.
+/// One turn in this many goes to what is less urgent.
 const FAIR_TURN: u64 = 8;
 
 /// A pool's name in the refusal of a full queue.
@@ -40,6 +40,8 @@ pub(crate) trait Job: Send {
 pub(crate) enum Effect {
     /// It was accepted; whether an idle worker may find something now.
     Accepted { opens_work: bool },
+    /// It was refused, and what it had written is undone.
+    Undone,
     /// It was refused, or the store failed under it.
     Refused,
 }
@@ -104,15 +106,39 @@ pub(crate) enum Closed {
     Failed(String),
 }
 
+/// The writer has stopped for good: the source of the `Transport` error that every later write
+/// gets. Only opening the database anew, once its cause is mended, helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterStopped {
+    /// What happened, and what to do about it.
+    pub reason: String,
+}
+
+impl fmt::Display for WriterStopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for WriterStopped {}
+
 impl Closed {
     fn refusal(&self) -> EngineError {
         match self {
             Self::ShutDown => EngineError::Unavailable { op: "sqlite backend is shut down" },
             Self::Failed(reason) => EngineError::Transport {
                 backend: crate::error::BACKEND,
-                source: reason.clone().into(),
+                source: Box::new(WriterStopped { reason: reason.clone() }),
             },
         }
+    }
+}
+
+fn full() -> EngineError {
+    EngineError::ResourceExhausted {
+        pool: POOL,
+        max: u32::try_from(WAITING_MAX).unwrap_or(u32::MAX),
+        retry_after_ms: Some(50),
     }
 }
 
@@ -132,7 +158,12 @@ impl State {
     fn pop(&mut self) -> Option<Queued> {
         self.turn += 1;
         let fair = self.turn.is_multiple_of(FAIR_TURN);
-        let popped = if fair {
+        let popped = if fair && self.turn.is_multiple_of(2 * FAIR_TURN) {
+            self.normal
+                .pop_front()
+                .or_else(|| self.bulk.pop_front())
+                .or_else(|| self.lease.pop_front())
+        } else if fair {
             self.bulk
                 .pop_front()
                 .or_else(|| self.normal.pop_front())
@@ -171,11 +202,7 @@ impl Queue {
         let is_full = state.waiting() >= WAITING_MAX
             || (state.bytes > 0 && state.bytes + queued.bytes > WAITING_BYTES_MAX);
         if is_full {
-            return Err(EngineError::ResourceExhausted {
-                pool: POOL,
-                max: u32::try_from(WAITING_MAX).unwrap_or(u32::MAX),
-                retry_after_ms: Some(50),
-            });
+            return Err(full());
         }
         state.bytes += queued.bytes;
         let urgency = queued.urgency;
@@ -190,6 +217,9 @@ impl Queue {
         let mut state = self.state();
         if let Some(closed) = &state.closed {
             return Err(closed.refusal());
+        }
+        if state.reads.len() >= WAITING_MAX {
+            return Err(full());
         }
         state.reads.push_back(read);
         drop(state);
@@ -280,8 +310,19 @@ impl Queue {
         matches!(self.state().closed, Some(Closed::Failed(_)))
     }
 
-    /// Why the queue is closed, as an error for a caller.
+    /// Whether nothing more is taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed.is_some()
+    }
+
+    /// Why a command got no answer, as an error for its caller.
     pub(crate) fn refusal(&self) -> EngineError {
-        self.state().closed.as_ref().unwrap_or(&Closed::ShutDown).refusal()
+        let broken = || {
+            Closed::Failed(
+                "the writer ended without an answer; see the log, run `ff verify`, and restart"
+                    .to_owned(),
+            )
+        };
+        self.state().closed.clone().unwrap_or_else(broken).refusal()
     }
 }

@@ -22,7 +22,7 @@
 //! While nothing waits the thread sleeps: until the next due time when sweeps are on, and for
 //! [`LOOK_AROUND`] at a time while someone waits for changes that another process may make.
 
-use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,10 +30,10 @@ use std::time::Duration;
 
 use ff_core::EngineError;
 use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
-use ff_core::machine::drive;
 use ff_core::machine::ids::seed_of_write;
+use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::Reader;
+use ff_core::store::{Reader, Topic};
 use ff_core::types::TimestampMs;
 use rusqlite::{Connection, ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -41,9 +41,10 @@ use tokio::sync::{broadcast, watch};
 use crate::OutboxEvent;
 use crate::error::{BACKEND, POOL_STORAGE, storage};
 use crate::identity::FileIdentity;
-use crate::queue::{Closed, Effect, Job, Queue, Queued, Turn};
+use crate::log::Log;
+use crate::queue::{Closed, Effect, Queue, Queued, ReadJob, Turn};
 use crate::session::SqliteSession;
-use crate::statement;
+use crate::{statement, sweep};
 
 /// Most commands of one group. More would hold the write lock longer than a heartbeat may wait.
 const GROUP_MAX: usize = 256;
@@ -62,29 +63,11 @@ const LOOK_AROUND: Duration = Duration::from_millis(10);
 const COURTESY: Duration = Duration::from_millis(1);
 
 /// How long a neighbour counts as active after its last commit. One that starves commits nothing, so this is longer
-/// than the pause between two heartbeats of an ordinary lease.
-const NEIGHBOUR_ACTIVE: Duration = Duration::from_secs(10);
+/// than the 10 s between two heartbeats of an ordinary lease.
+const NEIGHBOUR_ACTIVE: Duration = Duration::from_secs(30);
 
-/// The pause between two tries for the lock. SQLite's own pauses grow to 100 ms, and would hardly ever meet a
-/// neighbour's [`COURTESY`].
-const LOCK_RETRY: Duration = Duration::from_micros(400);
-
-/// The log is copied into the database when it has grown by this many pages (4 MiB): small enough
-/// to bound recovery, and SQLite's own default.
-const WAL_CHECKPOINT_PAGES: i32 = 1_000;
-
-/// Above this many pages (32 MiB), a checkpoint waits for readers so that the log starts anew. With what is written
-/// until the next try, the log stays below 64 MiB while reads are short.
-const WAL_RESTART_PAGES: i32 = 8_000;
-
-/// How long such a checkpoint waits. Nobody writes meanwhile: `ff verify` or a backup must not stop everybody else.
-const WAL_RESTART_WAIT: Duration = Duration::from_millis(100);
-
-/// A sweep looks at least this often for rows whose retention is over.
-const SWEEP_AT_LEAST: Duration = Duration::from_secs(60);
-
-/// A sweep that was refused the lock is tried again after this.
-const SWEEP_AGAIN: Duration = Duration::from_millis(500);
+/// How often an idle writer, while someone waits, looks whether the database is still at its path.
+const FILE_SEEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Free pages up to this many stay in the file for reuse (8 MiB).
 const FREE_PAGES_KEPT: i64 = 2_048;
@@ -137,12 +120,12 @@ pub(crate) struct Pace {
     data_version: i64,
     neighbour_seen: Option<Duration>,
     last_completion: i64,
-    sweep_at: Option<Duration>,
     /// When the last group ended.
     group_ended: Duration,
-    sweep_is_full: Arc<AtomicBool>,
+    sweeps: sweep::Plan,
     swept_at: Duration,
-    checkpointed_pages: i32,
+    /// When the file was last looked for without a commit.
+    file_seen: Duration,
 }
 
 impl Pace {
@@ -153,11 +136,10 @@ impl Pace {
             data_version: 0,
             neighbour_seen: None,
             last_completion: 0,
-            sweep_at: Some(Duration::ZERO),
-            sweep_is_full: Arc::new(AtomicBool::new(false)),
+            sweeps: sweep::Plan::new(),
             group_ended: Duration::ZERO,
             swept_at: Duration::ZERO,
-            checkpointed_pages: 0,
+            file_seen: Duration::ZERO,
         }
     }
 }
@@ -168,58 +150,94 @@ type Ran = Vec<Queued>;
 impl Writer {
     /// Runs until the queue is closed and empty, then leaves a checkpointed file.
     pub(crate) fn run(mut self) {
-        self.pace.data_version = self.data_version();
-        self.conn.wal_hook(Some(note_log_pages));
-        LOCK_PATIENCE.set(self.lock_patience);
-        if let Err(error) = self.conn.busy_handler(Some(wait_for_lock)) {
-            tracing::warn!(%error, "the writer waits for locks as SQLite does");
-        }
+        self.pace.data_version = self.data_version().unwrap_or_default();
+        let mut log = match Log::watch(&self.conn, self.lock_patience) {
+            Ok(log) => log,
+            Err(error) => {
+                self.stop(format!("could not watch the log: {error}; the writer has stopped"));
+                return;
+            }
+        };
         loop {
             match self.shared.queue.next(self.patience()) {
                 Turn::Write(first) => self.group(first),
-                Turn::Read(read) => read(&mut SqliteSession::new(&self.conn)),
+                Turn::Read(read) => self.read(read),
                 Turn::Nothing => self.look_around(),
                 Turn::Over => break,
             }
+            self.sweep_if_due();
+            if self.file.is_some() {
+                let copied = log.checkpoint_if_large(&self.conn);
+                self.weigh(copied, "checkpoint the log");
+            }
         }
-        if self.file.is_some()
-            && !self.shared.queue.has_failed()
-            && let Err(error) = self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-        {
-            tracing::warn!(%error, "the last checkpoint failed; the next start recovers the log");
+        if self.file.is_some() && !self.shared.queue.has_failed() {
+            let copied = log.checkpoint_at_end(&self.conn);
+            self.weigh(copied, "checkpoint the log at the end");
+        }
+    }
+
+    /// Nothing waits: has somebody else changed the database, or taken it away?
+    fn look_around(&mut self) {
+        self.notice_neighbours();
+        let now = self.pace.stopwatch.monotonic();
+        if now.saturating_sub(self.pace.file_seen) >= FILE_SEEN_EVERY {
+            self.pace.file_seen = now;
+            if let Some(reason) = self.file.as_ref().and_then(WatchedFile::moved) {
+                self.stop(reason);
+                self.wake_all();
+            }
+        }
+    }
+
+    /// Work that nobody waits for: its failure is told, and stops the writer where going on could
+    /// lose data.
+    fn weigh(&self, done: rusqlite::Result<()>, what: &'static str) {
+        if let Err(error) = done {
+            tracing::warn!(%error, what, "background work failed; it is tried again");
+            self.stop_if_fatal(&error, what);
+        }
+    }
+
+    fn read(&self, read: ReadJob) {
+        let read = AssertUnwindSafe(|| read(&mut SqliteSession::new(&self.conn)));
+        // The caller is told by its dropped reply.
+        if catch_unwind(read).is_err() {
+            tracing::error!("a read panicked");
+            self.roll_back();
         }
     }
 
     fn patience(&self) -> Option<Duration> {
         let watching = self.shared.waiters.load(Ordering::SeqCst) > 0;
-        let sweep = self
-            .pace
-            .sweep_at
-            .filter(|_| self.shared.sweeps.load(Ordering::SeqCst))
-            .map(|at| at.saturating_sub(self.pace.stopwatch.monotonic()));
+        let sweeps = self.shared.sweeps.load(Ordering::SeqCst);
+        let sweep = sweeps.then(|| self.pace.sweeps.rest(self.pace.stopwatch.monotonic()));
         let look = watching.then_some(LOOK_AROUND);
         [sweep, look].into_iter().flatten().min()
     }
 
-    fn look_around(&mut self) {
-        self.notice_neighbours();
-        let due = self.pace.sweep_at.is_some_and(|at| at <= self.pace.stopwatch.monotonic());
-        if due && self.shared.sweeps.load(Ordering::SeqCst) {
-            if self.has_sweep_work() {
-                self.group(Queued {
-                    job: Box::new(SweepJob { is_full: Arc::clone(&self.pace.sweep_is_full) }),
-                    urgency: Urgency::Bulk,
-                    bytes: 0,
-                    seed: None,
-                });
-                self.pace.swept_at = self.pace.stopwatch.monotonic();
-            }
-            self.plan_sweep();
+    /// Between two groups: background work, if it is time to look and something is there.
+    fn sweep_if_due(&mut self) {
+        let is_time = self.pace.sweeps.rest(self.pace.stopwatch.monotonic()).is_zero();
+        if !is_time || !self.shared.sweeps.load(Ordering::SeqCst) || self.shared.queue.has_failed()
+        {
+            return;
+        }
+        if self.has_sweep_work() {
+            let job = self.pace.sweeps.step();
+            self.group(Queued { job, urgency: Urgency::Bulk, bytes: 0, seed: None });
+            self.pace.swept_at = self.pace.stopwatch.monotonic();
+            self.give_pages_back();
+            let due_in = self.next_due_in();
+            self.pace.sweeps.after_step(self.pace.stopwatch.monotonic(), due_in);
+        } else {
+            let due_in = self.next_due_in();
+            self.pace.sweeps.after_look(self.pace.stopwatch.monotonic(), due_in);
         }
     }
 
     /// Looks before it takes the write lock: something is due, some retention is over, or the
-    /// last sweep lies [`SWEEP_AT_LEAST`] back.
+    /// last sweep lies [`sweep::SWEEP_AT_LEAST`] back.
     fn has_sweep_work(&self) -> bool {
         let now = self.shared.time.peek(self.clock.as_ref());
         let retention = i64::try_from(self.limits.retention.0).unwrap_or(i64::MAX);
@@ -230,26 +248,16 @@ impl Writer {
             .and_then(|due| Ok(!due.is_empty() || !session.ended(ended_before, 1)?.is_empty()));
         let rested = self.pace.stopwatch.monotonic().saturating_sub(self.pace.swept_at);
         // What cannot be read is told by the sweep itself.
-        found.unwrap_or(true) || rested >= SWEEP_AT_LEAST
+        found.unwrap_or(true) || rested >= sweep::SWEEP_AT_LEAST
     }
 
-    /// When the next sweep has something to do.
-    fn plan_sweep(&mut self) {
-        if self.pace.sweep_is_full.swap(false, Ordering::SeqCst) {
-            self.pace.sweep_at = Some(self.pace.stopwatch.monotonic() + COURTESY);
-            return;
+    /// The time until something is due; zero when it is, or when nobody can tell.
+    fn next_due_in(&self) -> Option<Duration> {
+        let now = self.shared.time.peek(self.clock.as_ref());
+        match SqliteSession::new(&self.conn).next_due() {
+            Ok(due) => due.map(|at| Duration::from_millis(until(now, at).0)),
+            Err(_) => Some(Duration::ZERO),
         }
-        self.give_pages_back();
-        let now_ms = self.shared.time.peek(self.clock.as_ref()).0;
-        let mut session = SqliteSession::new(&self.conn);
-        let wait = match session.next_due() {
-            Ok(due) => {
-                let until = due.map_or(i64::MAX, |at| at.0.saturating_sub(now_ms)).max(1);
-                Duration::from_millis(u64::try_from(until).unwrap_or(1)).min(SWEEP_AT_LEAST)
-            }
-            Err(_) => SWEEP_AGAIN,
-        };
-        self.pace.sweep_at = Some(self.pace.stopwatch.monotonic() + wait);
     }
 
     /// Returns a bounded number of free pages to the file system once they are many: what
@@ -263,10 +271,14 @@ impl Writer {
             return;
         };
         if free > FREE_PAGES_KEPT && free > all / 4 {
-            let step = format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})");
-            if let Err(error) = self.conn.execute_batch(&step) {
-                tracing::warn!(%error, "free pages were not given back; it is tried again");
-            }
+            let given = self.conn.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})"));
+            // The statement gives one page back with each step.
+            let given = given.and_then(|mut step| {
+                let mut rows = step.query([])?;
+                while rows.next()?.is_some() {}
+                Ok(())
+            });
+            self.weigh(given, "give free pages back");
         }
     }
 
@@ -280,6 +292,7 @@ impl Writer {
             return;
         }
         self.notice_neighbours();
+        self.note_newest_completion();
         let started = self.pace.stopwatch.monotonic();
         let changes_before = self.conn.total_changes();
         let mut now = match self.floor() {
@@ -297,6 +310,11 @@ impl Writer {
         while let Some(mut queued) = next {
             bytes += queued.bytes;
             now = self.now(now);
+            if self.conn.is_autocommit() {
+                ran.push(queued);
+                Self::lose(ran);
+                return;
+            }
             let outcome = self.run_one(&mut queued, now);
             ran.push(queued);
             match outcome {
@@ -319,7 +337,6 @@ impl Writer {
         }
         let changed = self.conn.total_changes() != changes_before;
         self.finish(ran, changed, opens_work, now);
-        self.after_group();
     }
 
     fn run_one(&mut self, queued: &mut Queued, now: TimestampMs) -> Outcome {
@@ -336,6 +353,7 @@ impl Writer {
         }
         match effect {
             Effect::Accepted { opens_work } => Outcome::Kept { opens_work },
+            Effect::Undone => Outcome::Refused,
             Effect::Refused if self.conn.total_changes() == before => Outcome::Refused,
             Effect::Refused => Outcome::Broken,
         }
@@ -378,6 +396,7 @@ impl Writer {
         } else {
             self.control("COMMIT")
         };
+        self.pace.group_ended = self.pace.stopwatch.monotonic();
         if let Err(error) = committed {
             self.roll_back();
             self.give_up(ran, &error, "commit a transaction");
@@ -399,14 +418,9 @@ impl Writer {
         self.shared.events.send_modify(|generation| *generation += 1);
         if opens_work {
             self.shared.work.send_modify(|generation| *generation += 1);
-            self.pace.sweep_at = Some(self.pace.stopwatch.monotonic() + LOOK_AROUND);
         }
+        self.pace.sweeps.look_soon(self.pace.stopwatch.monotonic());
         self.broadcast_completions();
-    }
-
-    fn after_group(&mut self) {
-        self.checkpoint_if_large();
-        self.pace.group_ended = self.pace.stopwatch.monotonic();
     }
 
     /// Keeps the lock free for [`COURTESY`] after the last group while a neighbour may want it. Whoever comes later than
@@ -475,6 +489,13 @@ impl Writer {
 
     /// The transaction did not happen. Stops for good where going on could lose data.
     fn give_up(&self, ran: Ran, error: &rusqlite::Error, what: &'static str) {
+        self.stop_if_fatal(error, what);
+        for queued in ran {
+            queued.job.answer(Some(copy_of(what, error)));
+        }
+    }
+
+    fn stop_if_fatal(&self, error: &rusqlite::Error, what: &'static str) {
         if let Some(code) = error.sqlite_error().map(|error| error.extended_code)
             && is_fatal(code)
         {
@@ -483,9 +504,6 @@ impl Writer {
                  disk, run `ff verify`, and restart"
             ));
         }
-        for queued in ran {
-            queued.job.answer(Some(copy_of(what, error)));
-        }
     }
 
     fn stop(&self, reason: String) {
@@ -493,25 +511,37 @@ impl Writer {
         self.shared.queue.close(Closed::Failed(reason));
     }
 
-    fn data_version(&self) -> i64 {
-        self.conn
-            .prepare_cached("PRAGMA data_version")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .unwrap_or(0)
+    fn data_version(&self) -> rusqlite::Result<i64> {
+        self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// Wakes waiters when another connection has committed since the last look.
     fn notice_neighbours(&mut self) {
-        let version = self.data_version();
+        // What cannot be read is told by the next command.
+        let Ok(version) = self.data_version() else { return };
         if version == self.pace.data_version {
             return;
         }
         self.pace.data_version = version;
         let now = self.pace.stopwatch.monotonic();
         self.pace.neighbour_seen = Some(now);
-        self.pace.sweep_at = self.pace.sweep_at.map(|at| at.min(now + LOOK_AROUND));
+        self.pace.sweeps.look_soon(now);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         self.shared.events.send_modify(|generation| *generation += 1);
         self.shared.work.send_modify(|generation| *generation += 1);
+    }
+
+    /// Before a group, if somebody listens: what is newer afterwards is this group's.
+    fn note_newest_completion(&mut self) {
+        if self.shared.completions.receiver_count() == 0 {
+            return;
+        }
+        if let Ok(bounds) = SqliteSession::new(&self.conn).event_bounds(Topic::Completion) {
+            self.pace.last_completion = bounds.newest;
+        }
     }
 
     fn broadcast_completions(&mut self) {
@@ -532,63 +562,6 @@ impl Writer {
             let _receivers = self.shared.completions.send(event);
         }
     }
-
-    /// Copies the log into the database once it has grown by [`WAL_CHECKPOINT_PAGES`]. A reader
-    /// may keep a checkpoint from finishing; the next one is tried after as many pages more.
-    fn checkpoint_if_large(&mut self) {
-        if self.file.is_none() {
-            return;
-        }
-        let pages = LOG_PAGES.get();
-        if pages < self.pace.checkpointed_pages {
-            self.pace.checkpointed_pages = 0;
-        }
-        if pages - self.pace.checkpointed_pages < WAL_CHECKPOINT_PAGES {
-            return;
-        }
-        self.pace.checkpointed_pages = pages;
-        let pragma = if pages >= WAL_RESTART_PAGES {
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        } else {
-            "PRAGMA wal_checkpoint(PASSIVE)"
-        };
-        LOCK_PATIENCE.set(WAL_RESTART_WAIT.min(self.lock_patience));
-        let done = self.conn.execute_batch(pragma);
-        LOCK_PATIENCE.set(self.lock_patience);
-        if let Err(error) = done {
-            tracing::warn!(%error, pages, "a checkpoint failed; the log grows until one succeeds");
-        }
-    }
-}
-
-thread_local! {
-    /// Pages in the log after this thread's latest commit. SQLite tells it through a plain
-    /// function, which can reach no other state.
-    static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
-
-    /// How long this thread waits for a lock, and since when it does.
-    static LOCK_PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    static LOCK_WAIT: (SystemClock, Cell<Duration>) = (SystemClock::new(), Cell::default());
-}
-
-/// SQLite's busy handler: whether to try for the lock again.
-fn wait_for_lock(tries: i32) -> bool {
-    LOCK_WAIT.with(|(stopwatch, since)| {
-        let now = stopwatch.monotonic();
-        if tries == 0 {
-            since.set(now);
-        }
-        let waits = now.saturating_sub(since.get()) < LOCK_PATIENCE.get();
-        if waits {
-            std::thread::sleep(LOCK_RETRY);
-        }
-        waits
-    })
-}
-
-fn note_log_pages(_: &rusqlite::hooks::Wal, pages: std::ffi::c_int) -> rusqlite::Result<()> {
-    LOG_PAGES.set(pages);
-    Ok(())
 }
 
 enum Outcome {
@@ -633,32 +606,6 @@ impl WatchedFile {
                 "the database file {path} is gone ({error}); the writer has stopped. Put the file \
                  back, or restart to begin a new one"
             )),
-        }
-    }
-}
-
-/// One bounded step of background work.
-struct SweepJob {
-    is_full: Arc<AtomicBool>,
-}
-
-impl Job for SweepJob {
-    fn run(&mut self, session: &mut SqliteSession<'_>, cx: &mut Context<'_>) -> Effect {
-        match drive::sweep(session, cx) {
-            Ok(swept) => {
-                self.is_full.store(swept.is_full(), Ordering::SeqCst);
-                Effect::Accepted { opens_work: swept.settled.opens_work }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a sweep failed; it is tried again");
-                Effect::Refused
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, lost: Option<EngineError>) {
-        if let Some(error) = lost {
-            tracing::warn!(%error, "a sweep was not stored; it is tried again");
         }
     }
 }

@@ -117,6 +117,7 @@ pub struct EngineTime {
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: TimestampMs,
+    wall: TimestampMs,
     monotonic: Duration,
 }
 
@@ -144,26 +145,34 @@ impl EngineTime {
         let mut last = self.last();
         let Some(before) = *last else {
             let at = wall.max(floor);
-            *last = Some(Reading { at, monotonic });
+            *last = Some(Reading { at, wall, monotonic });
             return (at, None);
         };
-        let base = if floor > before.at { Reading { at: floor, monotonic } } else { before };
-        let elapsed = monotonic.saturating_sub(base.monotonic);
-        let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        let step = step_between(before, wall, monotonic);
+        let base = if floor > before.at { Reading { at: floor, wall, monotonic } } else { before };
         if wall >= base.at {
-            let unexplained = wall.0 - base.at.0 - elapsed_ms;
-            let is_step = floor <= before.at
-                && u64::try_from(unexplained)
-                    .is_ok_and(|ms| Duration::from_millis(ms) > STEP_REPORTED);
-            let step = is_step.then_some(ClockStep { from: base.at, to: wall });
-            *last = Some(Reading { at: wall, monotonic });
+            *last = Some(Reading { at: wall, wall, monotonic });
             return (wall, step);
         }
+        let elapsed_ms = milliseconds(monotonic.saturating_sub(base.monotonic));
         let at = TimestampMs(base.at.0.saturating_add(elapsed_ms));
         let counted = Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or(0));
-        *last = Some(Reading { at, monotonic: base.monotonic + counted });
-        (at, None)
+        *last = Some(Reading { at, wall, monotonic: base.monotonic + counted });
+        (at, step)
     }
+}
+
+/// How far the wall clock ran ahead of the time that really passed, if it is worth telling.
+fn step_between(before: Reading, wall: TimestampMs, monotonic: Duration) -> Option<ClockStep> {
+    let passed = milliseconds(monotonic.saturating_sub(before.monotonic));
+    let unexplained = wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
+    let is_step =
+        u64::try_from(unexplained).is_ok_and(|ms| Duration::from_millis(ms) > STEP_REPORTED);
+    is_step.then_some(ClockStep { from: before.wall, to: wall })
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

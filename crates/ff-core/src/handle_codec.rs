@@ -376,7 +376,7 @@ mod tests {
         let error = EngineError::from(decode_bytes(&[]).unwrap_err());
         assert_eq!(
             error.to_string(),
-            "validation: Corruption: handle is truncated: 1 bytes needed at 0, 0 left"
+            "validation: Corruption: handle_codec: handle is truncated: 1 bytes needed at 0, 0 left"
         );
     }
 

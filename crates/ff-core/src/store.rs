@@ -11,8 +11,7 @@ use std::time::Duration;
 use crate::EngineError;
 use crate::backend::BackendTag;
 use crate::capability::BackendIdentity;
-use crate::machine::drive::{ClaimRequest, Settled};
-use crate::machine::lease::Claimed;
+use crate::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use crate::machine::rows::{Attempt, Candidate, Execution, Lane};
 use crate::machine::transition::{Event, TransitionRow};
 use crate::machine::{Command, Footprint, Snapshot};
@@ -51,11 +50,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         commands: Vec<C>,
     ) -> impl Future<Output = Result<Vec<C::Outcome>, EngineError>> + Send;
 
-    /// Claims what the request describes.
+    /// One step of a claim of what the request describes.
     fn claim(
         &self,
         request: ClaimRequest,
-    ) -> impl Future<Output = Result<Vec<Claimed>, EngineError>> + Send;
+    ) -> impl Future<Output = Result<ClaimStep, EngineError>> + Send;
 
     /// Applies what is due, one bounded step: what every claim does first.
     fn settle_due(&self) -> impl Future<Output = Result<Settled, EngineError>> + Send;

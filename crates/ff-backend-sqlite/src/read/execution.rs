@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use ff_core::EngineError;
+use ff_core::engine_error::ValidationKind;
 use ff_core::machine::rows::{Attempt, Execution};
 use ff_core::state::PublicState;
 use ff_core::store::Scan;
@@ -111,9 +112,18 @@ pub(crate) fn scan(
     while found.len() < limit
         && let Some(row) = rows.next().doing(what)?
     {
-        let id = next_id("ff_exec_core", &mut Columns::of(row))?;
+        let Some(id) = next_proposed(&mut Columns::of(row))? else { continue };
+        let loaded = match load::execution(conn, &id) {
+            Ok(loaded) => loaded,
+            // One damaged row must not hide the others; an operation on it by id tells what is wrong.
+            Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+                tracing::error!(%detail, "an execution is left out of a list because its row cannot be read");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // The stored public state leads to the row; what counts is the one derived from the other columns.
-        if let Some((execution, current)) = load::execution(conn, &id)?
+        if let Some((execution, current)) = loaded
             && scan.state.is_none_or(|state| state == execution.public_state())
         {
             found.push((execution, current));

@@ -15,7 +15,9 @@
 use std::collections::BTreeSet;
 
 use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
-use super::limits::{CLAIM_EXAMINED_MAX, DUE_STEP_MAX, LANE_GATE_KEYS_MAX};
+use super::limits::{
+    CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, LANE_GATE_KEYS_MAX,
+};
 use super::rows::Candidate;
 use super::sweep::{self, Due, Forget};
 use super::{Command, Context, Transition, gate};
@@ -82,20 +84,31 @@ pub fn decide<S: Session, C: Command>(
 
 /// Settles what is due, at most [`DUE_STEP_MAX`] executions; answers how many were looked at and
 /// whether work may have come into line.
+///
+/// Executions that nothing moves (their rows cannot be read) stand at the head of the due index
+/// for ever; where they fill a step, it looks further, up to [`DUE_STUCK_MAX`] of them.
 pub fn settle_due<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
 ) -> Result<Settled, EngineError> {
-    let due = session.due(cx.now, DUE_STEP_MAX)?;
-    let mut settled = Settled { examined: due.len(), changed: 0, opens_work: false };
-    for execution_id in due {
-        let Some(transition) = run_if_readable(session, &Due { execution_id }, cx)? else {
-            continue;
-        };
-        settled.changed += usize::from(!transition.changes.is_empty());
-        settled.opens_work |= transition.opens_work();
+    let mut settled = Settled::default();
+    let mut limit = DUE_STEP_MAX;
+    loop {
+        let due = session.due(cx.now, limit)?;
+        let is_all = due.len() < limit;
+        for execution_id in due.into_iter().skip(settled.examined) {
+            settled.examined += 1;
+            let due = Due { execution_id };
+            let Some(transition) = run_if_readable(session, &due, cx)? else { continue };
+            settled.changed += usize::from(!transition.changes.is_empty());
+            settled.opens_work |= transition.opens_work();
+        }
+        settled.is_all = is_all;
+        if is_all || settled.changed > 0 || limit >= DUE_STUCK_MAX {
+            return Ok(settled);
+        }
+        limit *= 4;
     }
-    Ok(settled)
 }
 
 /// As [`run`], but steps over an execution whose stored row cannot be read: it must not stand in
@@ -120,12 +133,21 @@ fn run_if_readable<S: Session, C: Command>(
 /// What one bounded pass over the due index did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settled {
-    /// Executions looked at; [`DUE_STEP_MAX`] means there may be more.
+    /// Executions looked at.
     pub examined: usize,
+    /// Whether the due index held no more than that.
+    pub is_all: bool,
     /// Executions that changed.
     pub changed: usize,
     /// Whether an idle worker may find something.
     pub opens_work: bool,
+}
+
+impl Settled {
+    /// Whether another step would settle more right now.
+    pub fn is_stepwise(&self) -> bool {
+        !self.is_all && self.changed > 0
+    }
 }
 
 /// One bounded, restartable step of background work: what is due, then what retention ends.
@@ -134,7 +156,9 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
     let ended_before = before(cx.now, cx.limits.retention);
     let mut forgotten = 0;
     for execution_id in session.ended(ended_before, DUE_STEP_MAX)? {
-        forgotten += usize::from(run(session, &Forget { execution_id }, cx)?.outcome);
+        let forget = Forget { execution_id };
+        let gone = run_if_readable(session, &forget, cx)?.is_some_and(|done| done.outcome);
+        forgotten += usize::from(gone);
     }
     let events_before = before(cx.now, cx.limits.event_retention);
     let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
@@ -159,9 +183,7 @@ pub struct Swept {
 impl Swept {
     /// Whether another step would find more right now.
     pub fn is_full(&self) -> bool {
-        self.settled.examined >= DUE_STEP_MAX && self.settled.changed > 0
-            || self.forgotten >= DUE_STEP_MAX
-            || self.trimmed >= DUE_STEP_MAX
+        self.settled.is_stepwise() || self.forgotten >= DUE_STEP_MAX || self.trimmed >= DUE_STEP_MAX
     }
 }
 
@@ -178,35 +200,36 @@ pub struct ClaimRequest {
     pub with_payload: bool,
 }
 
-/// What a claim took, and whether anything was written.
+/// What one step of a claim took.
 #[derive(Debug, Default)]
 pub struct ClaimStep {
     /// The attempts the worker now owns, in claim order.
     pub claimed: Vec<Claimed>,
     /// Whether the store changed, by a claim or by what was due.
     pub changed: bool,
+    /// Whether another step may find more although this one took nothing: what is due, or what
+    /// stood in line and has ended, was more than one step may settle.
+    pub is_unfinished: bool,
 }
 
-/// Claims up to `max` executions in order.
+/// Claims up to `max` executions in order: one bounded step.
 ///
 /// Nothing that the worker cannot run is looked at: the claim walks the distinct gate keys of its
-/// lanes and asks the index only behind those it can open. It answers empty only when nothing is
-/// claimable and nothing is due any more.
+/// lanes and asks the index only behind those it can open. It answers empty and finished only
+/// when nothing is claimable and nothing is due any more.
 pub fn claim<S: Session>(
     session: &mut S,
     request: &ClaimRequest,
     cx: &mut Context<'_>,
 ) -> Result<ClaimStep, EngineError> {
-    let mut step = ClaimStep::default();
-    loop {
-        let settled = settle_due(session, cx)?;
-        step.changed |= settled.changed > 0;
-        take_candidates(session, request, cx, &mut step)?;
-        let stuck = settled.changed == 0;
-        if !step.claimed.is_empty() || settled.examined < DUE_STEP_MAX || stuck {
-            return Ok(step);
-        }
-    }
+    let settled = settle_due(session, cx)?;
+    let mut step = ClaimStep {
+        changed: settled.changed > 0,
+        is_unfinished: settled.is_stepwise(),
+        claimed: Vec::new(),
+    };
+    take_candidates(session, request, cx, &mut step)?;
+    Ok(step)
 }
 
 /// One line of candidates: a lane behind a gate key.
@@ -224,7 +247,12 @@ fn take_candidates<S: Session>(
     step: &mut ClaimStep,
 ) -> Result<(), EngineError> {
     let mut lines = open_lines(session, request)?;
+    let mut passed_over = 0;
     while step.claimed.len() < request.max {
+        if passed_over >= CLAIM_PASSED_OVER_MAX {
+            step.is_unfinished = true;
+            break;
+        }
         let wanted = (request.max - step.claimed.len()).min(CLAIM_EXAMINED_MAX);
         let heads = next_in_line(session, &mut lines, wanted)?;
         if heads.is_empty() {
@@ -237,10 +265,14 @@ fn take_candidates<S: Session>(
                 with_payload: request.with_payload,
             };
             lines[line].last = Some(candidate);
+            passed_over += 1;
             let Some(decided) = run_if_readable(session, &claim, cx)? else { continue };
             step.changed |= !decided.changes.is_empty();
             match decided.outcome {
-                ClaimDecision::Claimed(claimed) => step.claimed.push(*claimed),
+                ClaimDecision::Claimed(claimed) => {
+                    passed_over -= 1;
+                    step.claimed.push(*claimed);
+                }
                 ClaimDecision::Ended | ClaimDecision::Skipped => {}
             }
         }

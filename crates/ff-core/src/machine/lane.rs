@@ -9,7 +9,8 @@ use crate::types::LaneId;
 
 /// Sets a lane's state. A lane that nobody used yet may be paused beforehand. Safe to repeat.
 ///
-/// While a lane is paused nothing of it is claimed; what runs goes on. `draining` and `disabled`
+/// While a lane is paused its line hands out nothing: no `claim` and no scheduler takes from it. An
+/// execution that an operator or a grant names can still be taken; what runs goes on. `draining` and `disabled`
 /// are refused: no rule distinguishes them from `paused`.
 #[derive(Debug, Clone)]
 pub struct SetLaneState {

@@ -68,6 +68,12 @@ pub const LANE_GATE_KEYS_MAX: usize = 1_024;
 /// Most due executions that one claim or one sweep step settles.
 pub const DUE_STEP_MAX: usize = 256;
 
+/// Most due executions that nothing moves before a step stops looking behind them.
+pub const DUE_STUCK_MAX: usize = 16 * DUE_STEP_MAX;
+
+/// Most candidates that one step of a claim passes over, because they ended or cannot be read.
+pub const CLAIM_PASSED_OVER_MAX: usize = 256;
+
 /// Most candidates that one claim examines before it looks again.
 pub const CLAIM_EXAMINED_MAX: usize = 64;
 

@@ -54,8 +54,12 @@ const TRANSITIONS_MAX: usize = 10_000;
 /// A worker that waits looks again after this long even without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// It does not look more often than this for something that is due but cannot be settled.
+/// It does not look more often than this for something that is due but was not to be had; and
+/// each time in vain half as often, down to [`LOOK_AGAIN_LATER`].
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(5);
+
+/// Seldomer than this it does not get.
+const LOOK_AGAIN_LATER: Duration = Duration::from_secs(1);
 
 /// What every store can do through this switchboard.
 pub(crate) fn supports() -> Supports {
@@ -135,11 +139,12 @@ async fn claim_waiting<S: Store>(
     max_wait: Option<Duration>,
 ) -> Result<Vec<Claimed>, EngineError> {
     let mut seen = store.generation(Wake::Work);
-    let claimed = store.claim(request.clone()).await?;
+    let claimed = claim_now(store, &request).await?;
     let Some(max_wait) = max_wait.filter(|wait| claimed.is_empty() && !wait.is_zero()) else {
         return Ok(claimed);
     };
     let begun = tokio::time::Instant::now();
+    let mut rest = LOOK_AGAIN_SOON;
     loop {
         let left = max_wait.saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -148,15 +153,33 @@ async fn claim_waiting<S: Store>(
         let due = store.read(|reader| reader.next_due()).await?;
         let until_due =
             due.map_or(LOOK_AGAIN, |at| Duration::from_millis(policy::until(store.now(), at).0));
-        let pause = until_due.clamp(LOOK_AGAIN_SOON, LOOK_AGAIN).min(left);
+        let pause = until_due.clamp(rest, LOOK_AGAIN).min(left);
         store.wait(Wake::Work, seen, pause).await;
+        if store.generation(Wake::Work) != seen {
+            rest = LOOK_AGAIN_SOON;
+        }
         seen = store.generation(Wake::Work);
         let (wanted, now) = (request.clone(), store.now());
         if store.read(move |reader| drive::has_work(reader, &wanted, now)).await? {
-            let claimed = store.claim(request.clone()).await?;
+            let claimed = claim_now(store, &request).await?;
             if !claimed.is_empty() {
                 return Ok(claimed);
             }
+            rest = (rest * 2).min(LOOK_AGAIN_LATER);
+        }
+    }
+}
+
+/// Claims in bounded steps, each a command of its own, until one finds something or nothing is
+/// left to settle.
+async fn claim_now<S: Store>(
+    store: &S,
+    request: &ClaimRequest,
+) -> Result<Vec<Claimed>, EngineError> {
+    loop {
+        let step = store.claim(request.clone()).await?;
+        if !step.claimed.is_empty() || !step.is_unfinished {
+            return Ok(step.claimed);
         }
     }
 }
@@ -705,7 +728,8 @@ impl<S: Store> EngineBackend for S {
                     Err(
                         EngineError::State(StateKind::GrantAlreadyExists)
                         | EngineError::Contention(_)
-                        | EngineError::NotFound { .. },
+                        | EngineError::NotFound { .. }
+                        | EngineError::Validation { kind: ValidationKind::Corruption, .. },
                     ) => {}
                     Err(error) => return Err(error),
                 }

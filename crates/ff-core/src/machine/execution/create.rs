@@ -68,7 +68,9 @@ impl Create {
             .args
             .policy
             .as_ref()
-            .map(|policy| serde_json::to_vec(policy).unwrap_or_default())
+            .map(|policy| {
+                serde_json::to_vec(policy).expect("a policy is numbers, text and lists of both")
+            })
             .unwrap_or_default();
         let mut hash = Sha256::new();
         for part in [
