@@ -71,6 +71,11 @@ impl Plan {
         }
     }
 
+    /// There is more to do, after a pause for others.
+    pub(crate) fn go_on(&mut self, now: Duration) {
+        self.look_at = now + GO_ON;
+    }
+
     /// One step of background work, for the writer's next group.
     pub(crate) fn step(&self) -> Box<dyn Job> {
         Box::new(SweepJob { result: Arc::clone(&self.result) })
@@ -81,7 +86,7 @@ impl Plan {
         let came = self.result.load(Ordering::SeqCst);
         if came == Came::HalfWay as u8 {
             self.again = SWEEP_AGAIN;
-            self.look_at = now + GO_ON;
+            self.go_on(now);
         } else if came == Came::Through as u8 && due_in.is_none_or(|due_in| !due_in.is_zero()) {
             self.after_look(now, due_in);
         } else {

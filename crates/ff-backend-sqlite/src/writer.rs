@@ -227,12 +227,14 @@ impl Writer {
             let job = self.pace.sweeps.step();
             self.group(Queued { job, urgency: Urgency::Bulk, bytes: 0, seed: None });
             self.pace.swept_at = self.pace.stopwatch.monotonic();
-            self.give_pages_back();
             let due_in = self.next_due_in();
             self.pace.sweeps.after_step(self.pace.stopwatch.monotonic(), due_in);
         } else {
             let due_in = self.next_due_in();
             self.pace.sweeps.after_look(self.pace.stopwatch.monotonic(), due_in);
+        }
+        if self.give_pages_back() {
+            self.pace.sweeps.go_on(self.pace.stopwatch.monotonic());
         }
     }
 
@@ -261,25 +263,27 @@ impl Writer {
     }
 
     /// Returns a bounded number of free pages to the file system once they are many: what
-    /// retention frees is reused first.
-    fn give_pages_back(&self) {
+    /// retention frees is reused first. Answers whether it returned some.
+    fn give_pages_back(&self) -> bool {
         let count = |pragma: &str| -> rusqlite::Result<i64> {
             self.conn.query_row(pragma, [], |row| row.get(0))
         };
-        let (Ok(free), Ok(all)) = (count("PRAGMA freelist_count"), count("PRAGMA page_count"))
-        else {
-            return;
-        };
-        if free > FREE_PAGES_KEPT && free > all / 4 {
-            let given = self.conn.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})"));
-            // The statement gives one page back with each step.
-            let given = given.and_then(|mut step| {
-                let mut rows = step.query([])?;
-                while rows.next()?.is_some() {}
-                Ok(())
-            });
-            self.weigh(given, "give free pages back");
+        let counts = count("PRAGMA freelist_count")
+            .and_then(|free| count("PRAGMA page_count").map(|all| (free, all)));
+        let Ok((free, all)) = counts else { return false };
+        if free <= FREE_PAGES_KEPT || free <= all / 4 {
+            return false;
         }
+        let given = self.conn.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})"));
+        // The statement gives one page back with each step.
+        let given = given.and_then(|mut step| {
+            let mut rows = step.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        });
+        let is_done = given.is_ok();
+        self.weigh(given, "give free pages back");
+        is_done
     }
 
     /// One transaction for `first` and whoever joins it.

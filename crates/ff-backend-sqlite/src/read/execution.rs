@@ -11,7 +11,7 @@ use ff_core::types::{AttemptIndex, ExecutionId, TimestampMs};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{next_id, next_proposed, page};
+use super::{next_proposed, page};
 use crate::error::Doing as _;
 use crate::row::Columns;
 use crate::session::prepared;
