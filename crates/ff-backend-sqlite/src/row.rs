@@ -168,6 +168,9 @@ impl LoadedExecution {
             state.public_state = state.derive_public_state();
         }
         if let Some(attempt) = current {
+            let execution = &mut self.execution;
+            execution.attempt_count = execution.attempt_count.max(attempt.index.0 + 1);
+            execution.epoch = epoch::current(execution.epoch, attempt.epoch);
             if attempt.attempt_id.is_none() {
                 attempt.attempt_id = self.attempt_id.map(AttemptId::from_uuid);
             }
@@ -343,7 +346,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
     };
     Ok(LoadedExecution {
         execution,
-        has_attempts: highest_index.is_some(),
+        has_attempts: highest_index.is_some() || attempt_count > 0,
         attempt_id: fields.current_attempt_id.0,
         lease_id: fields.current_lease_id.0,
         outcome,

@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::{Duration, Instant};
 
+use ff_backend_sqlite::WriterStopped;
 use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
 use ff_core::error::ErrorClass;
 use ff_core::{BackendError, EngineError};
 use serde_json::json;
 
 use crate::output::escape;
+use crate::time;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,18 +181,78 @@ impl Error {
 
 /// Whether the same call may succeed when it is made again unchanged.
 ///
-/// A broken connection counts: the storage may be back in a moment, and every call of the command
-/// line that is repeated on this answer is safe to repeat.
+/// A failure of the storage counts unless its writer has stopped for good: it may pass in a moment, and
+/// every call of the command line that is repeated on this answer is safe to repeat. How long it is
+/// repeated is for [`Retry`] to say.
 pub(crate) fn is_retryable(error: &EngineError) -> bool {
     if error.is_stale() {
         return false;
     }
     match error {
         EngineError::Contextual { source, .. } => is_retryable(source),
-        EngineError::Transport { .. } | EngineError::Timeout { .. } => true,
+        EngineError::Transport { .. } => !has_stopped(error),
+        EngineError::Timeout { .. } => true,
         _ => error.class() == ErrorClass::Retryable,
     }
 }
+
+/// Whether the storage itself failed, as against a refusal of the engine or a busy store.
+pub(crate) fn is_storage(error: &EngineError) -> bool {
+    match error {
+        EngineError::Contextual { source, .. } => is_storage(source),
+        EngineError::Transport { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether the store's writer has stopped for good: nothing is written any more until a restart.
+pub(crate) fn has_stopped(error: &EngineError) -> bool {
+    match error {
+        EngineError::Contextual { source, .. } => has_stopped(source),
+        EngineError::Transport { source, .. } => source.downcast_ref::<WriterStopped>().is_some(),
+        _ => false,
+    }
+}
+
+/// The first pause between two tries of one call, and the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// How long a call is repeated while the storage fails. A store that is only busy has no such bound here.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The tries of one call, until it succeeds or there is no point in another.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    tries: u32,
+    failing_since: Option<Instant>,
+}
+
+impl Retry {
+    /// How long to wait before the next try; `None` when there is to be none.
+    pub(crate) fn after(&mut self, error: &EngineError) -> Option<Duration> {
+        self.after_at(error, time::instant())
+    }
+
+    fn after_at(&mut self, error: &EngineError, now: Instant) -> Option<Duration> {
+        if !is_retryable(error) {
+            return None;
+        }
+        if is_storage(error) {
+            let since = *self.failing_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= STORAGE_PATIENCE {
+                return None;
+            }
+        }
+        let pause = RETRY_FIRST.saturating_mul(1 << self.tries.min(10)).min(RETRY_LAST);
+        self.tries = self.tries.saturating_add(1);
+        Some(pause)
+    }
+}
+
+/// What to do about a store that is written no more.
+pub(crate) const STOPPED_FIX: &str = "put the database file back or mend the disk, check it with \
+                                      `ff verify`, then run the command again";
 
 /// What an engine error means on the command line.
 struct Told {
@@ -224,17 +287,30 @@ fn explain(error: &EngineError) -> Told {
             told(Exit::Error, "bug", format!("an invariant of the engine is broken: {kind:?}"))
                 .fix("run `ff verify` and report what it prints")
         }
+        EngineError::Transport { source, .. } if has_stopped(error) => {
+            told(Exit::Error, "store_stopped", source.to_string()).fix(STOPPED_FIX)
+        }
         EngineError::Transport { source, .. } => told(Exit::Error, "storage", source.to_string())
             .fix("check the disk and the file's permissions, then run the command again"),
         EngineError::Unavailable { op } => {
             told(Exit::Error, "unavailable", format!("this store does not offer `{op}`"))
         }
+        EngineError::ResourceExhausted { pool: "sqlite storage", .. } => told(
+            Exit::Error,
+            "storage_full",
+            "the disk is full, or the database has reached its size limit",
+        )
+        .fix("free space on the database's disk, then repeat the command; reads go on meanwhile"),
         EngineError::ResourceExhausted { pool, max, .. } => {
-            told(Exit::Error, "busy", format!("{pool} is full: the limit is {max}"))
-                .fix("run the command again in a moment")
+            let why = match max {
+                0 => format!("{pool} is exhausted"),
+                1 => format!("{pool} is taken by another process"),
+                _ => format!("{pool} is full: the limit is {max}"),
+            };
+            told(Exit::Error, "busy", why).fix("run the command again in a moment")
         }
         EngineError::Timeout { op, elapsed } => {
-            let ms = crate::time::millis(*elapsed);
+            let ms = time::millis(*elapsed);
             told(
                 Exit::TimedOut,
                 "timeout",
@@ -389,6 +465,23 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_no_busy_store_and_no_limit_is_zero() {
+        let told = |pool, max| {
+            let error = EngineError::ResourceExhausted { pool, max, retry_after_ms: None };
+            Error::engine("submit", &error)
+        };
+        let full = told("sqlite storage", 0);
+        assert_eq!((full.exit, full.code), (Exit::Error, "storage_full"));
+        assert!(full.why.unwrap().contains("disk is full"));
+        assert!(full.fix.unwrap().contains("free space"));
+        for (max, why) in [(0, "exhausted"), (1, "another process"), (5, "limit is 5")] {
+            let busy = told("pool", max);
+            assert_eq!(busy.code, "busy");
+            assert!(busy.why.unwrap().contains(why));
+        }
+    }
+
+    #[test]
     fn a_lost_lease_is_never_tried_again_and_a_busy_store_is() {
         let transport = EngineError::Transport { backend: "sqlite", source: "busy".into() };
         assert!(is_retryable(&transport));
@@ -400,6 +493,36 @@ mod tests {
         assert!(!is_retryable(&EngineError::Contention(ContentionKind::LeaseConflict)));
         assert!(!is_retryable(&EngineError::State(StateKind::LeaseExpired)));
         assert!(!is_retryable(&EngineError::NotFound { entity: "execution" }));
+    }
+
+    #[test]
+    fn a_failing_store_is_asked_again_for_ten_seconds_and_a_busy_one_for_longer() {
+        let wrap =
+            |error| EngineError::Contextual { source: Box::new(error), context: "c".to_owned() };
+        let failing = wrap(EngineError::Transport { backend: "sqlite", source: "disk".into() });
+        let busy = EngineError::ResourceExhausted { pool: "p", max: 1, retry_after_ms: None };
+        let start = time::instant();
+        let at = |seconds| start + Duration::from_secs(seconds);
+
+        let mut retry = Retry::default();
+        assert_eq!(retry.after_at(&failing, at(0)), Some(RETRY_FIRST));
+        assert_eq!(retry.after_at(&failing, at(9)), Some(RETRY_FIRST * 2));
+        assert_eq!(retry.after_at(&failing, at(10)), None);
+
+        let mut retry = Retry::default();
+        for second in 0..100 {
+            assert!(retry.after_at(&busy, at(second)).is_some_and(|pause| pause <= RETRY_LAST));
+        }
+        let lost = EngineError::State(StateKind::LeaseExpired);
+        assert_eq!(Retry::default().after_at(&lost, at(0)), None);
+        let stopped = wrap(EngineError::Transport {
+            backend: "sqlite",
+            source: Box::new(WriterStopped { reason: "x.db is gone".to_owned() }),
+        });
+        assert_eq!(Retry::default().after_at(&stopped, at(0)), None);
+        let told = Error::engine("claim work", &stopped);
+        assert_eq!((told.code, told.exit, told.retryable), ("store_stopped", Exit::Error, false));
+        assert_eq!(told.why.as_deref(), Some("c: x.db is gone"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Which executions a command means: the same flags for every command that takes many.
 
 use clap::Args;
+use ff_core::EngineError;
 use ff_core::contracts::{ExecutionSummary, FIND_EXECUTIONS_MAX_LIMIT, FindExecutionsArgs};
 use ff_core::engine_backend::EngineBackend;
 use ff_core::state::PublicState;
 use ff_core::types::LaneId;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 
 /// The states that nothing but a replay leaves.
 pub(crate) const ENDED: [PublicState; 5] = [
@@ -69,7 +70,7 @@ pub(crate) async fn next_page(
         let page = engine
             .find_executions(args.clone())
             .await
-            .map_err(|error| Error::engine("search the executions", &error))?;
+            .map_err(|error| unsearchable(&error, args.cursor.is_some()))?;
         let more = page.next_cursor.is_some();
         if more {
             args.cursor = page.next_cursor;
@@ -78,6 +79,14 @@ pub(crate) async fn next_page(
             return Ok((page.executions, more));
         }
     }
+}
+
+fn unsearchable(error: &EngineError, has_cursor: bool) -> Error {
+    let told = Error::engine("search the executions", error);
+    if has_cursor && told.exit == Exit::Usage {
+        return told.fix("leave out --cursor to begin with the first page");
+    }
+    told
 }
 
 /// Reads everything that fits.

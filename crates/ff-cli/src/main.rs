@@ -11,6 +11,7 @@ mod process;
 mod store;
 mod time;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -18,6 +19,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use ff_core::machine::Limits;
 use ff_core::machine::limits::PAYLOAD_CEILING_BYTES;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Exit, Result};
 use crate::output::{Format, Output, colors};
@@ -131,6 +134,7 @@ fn main() -> ExitCode {
     // The helper is started for every attempt, so it comes before everything that costs time.
     match args.next() {
         Some(word) if word == process::HELPER => return ExitCode::from(process::run_helper(args)),
+        Some(word) if word == process::STAGE => return ExitCode::from(process::run_stage(args)),
         Some(word) if word == command::demo::TASK => {
             return ExitCode::from(command::demo::run_task());
         }
@@ -140,19 +144,31 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_arguments(&error),
     };
+    let output = Output::new(cli.global.output, cli.global.json, cli.global.quiet);
+    let filter = match log_filter(std::env::var_os("FF_LOG")) {
+        Ok(filter) => filter,
+        Err(error) => return report(&error, output.is_json()),
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("FF_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
-        )
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colors(std::io::stderr().is_terminal()))
         .init();
-    let output = Output::new(cli.global.output, cli.global.json, cli.global.quiet);
     match run(cli, output) {
         Ok(exit) => exit,
         Err(error) => report(&error, output.is_json()),
     }
+}
+
+/// What is logged: errors, unless `FF_LOG` says otherwise.
+fn log_filter(wanted: Option<OsString>) -> Result<EnvFilter> {
+    let wanted = wanted.filter(|text| !text.is_empty()).unwrap_or_else(|| "error".into());
+    let shown = wanted.to_string_lossy();
+    EnvFilter::try_new(&shown).map_err(|error| {
+        Error::usage(format!("FF_LOG is `{shown}`, which is no log filter"))
+            .why(error.to_string())
+            .fix("write a level, for example FF_LOG=warn, or unset it")
+    })
 }
 
 fn run(cli: Cli, output: Output) -> Result<ExitCode> {
@@ -204,12 +220,18 @@ fn on_store(command: Command, location: &Location, output: Output) -> Result<Exi
     answer
 }
 
-/// Runs a command until Ctrl-C. What the engine has acknowledged by then stays.
+/// Runs a command until Ctrl-C or SIGTERM. What the engine has acknowledged by then stays.
 async fn interruptible<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut terminated =
+        signal(SignalKind::terminate()).map_err(|error| Error::io("listen for signals", &error))?;
+    let interrupted = || {
+        Error::new(Exit::Interrupted, "interrupted", "interrupted")
+            .why("a signal ended the command; what was acknowledged before it stays")
+    };
     tokio::select! {
         answer = command => answer,
-        _ = tokio::signal::ctrl_c() => Err(Error::new(Exit::Interrupted, "interrupted", "interrupted")
-            .why("a signal ended the command; what was acknowledged before it stays")),
+        _ = tokio::signal::ctrl_c() => Err(interrupted()),
+        _ = terminated.recv() => Err(interrupted()),
     }
 }
 
@@ -278,6 +300,14 @@ mod tests {
         assert!(Cli::try_parse_from(["ff", "submit", "k", "--delay", "30"]).is_err());
         assert!(Cli::try_parse_from(["ff", "work", "--lane", "a,b", "--", "cat"]).is_ok());
         assert!(Cli::try_parse_from(["ff", "work"]).is_err());
+    }
+
+    #[test]
+    fn a_log_filter_that_is_none_is_refused() {
+        assert!(log_filter(None).is_ok() && log_filter(Some("".into())).is_ok());
+        assert!(log_filter(Some("ff_cli=debug".into())).is_ok());
+        let error = log_filter(Some("ff_cli=loud".into())).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
     }
 
     #[test]

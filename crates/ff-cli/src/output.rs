@@ -78,8 +78,9 @@ impl Output {
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
-            // The reader has seen enough: `ff exec list | head` is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            // The reader has seen enough: `ff exec list | head` is no failure. What the command found
+            // out still decides its exit code.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Error::io("write to stdout", &error)),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! worker ── spawns ──▶ helper (`ff __run`, leader of its own process group)
-//!                        └── spawns ──▶ COMMAND (same group, same stdio)
+//!                        └── spawns ──▶ stage (`ff __exec`) ── execs ──▶ COMMAND
+//!                                       (same process, same group, same stdio)
 //! ```
 //!
 //! The helper asks the kernel for a signal when its parent dies, checks that the parent is still the
@@ -13,6 +14,9 @@
 //! A signal to the group reaches both; the helper catches what COMMAND should act on, and its handlers
 //! are gone in COMMAND because an exec resets them. The helper ends with COMMAND's exit code, 128 + n
 //! for signal n. What is left of the group then is killed by the worker.
+//!
+//! The stage asks the kernel to kill it when the helper dies, which an exec keeps: COMMAND ends even when
+//! worker and helper are killed at once. What COMMAND started itself is then not reached.
 //!
 //! What leaves the group (`setsid`) leaves this supervision.
 
@@ -35,6 +39,9 @@ use tokio::task::JoinHandle;
 
 /// The hidden subcommand that is the helper.
 pub(crate) const HELPER: &str = "__run";
+
+/// The hidden subcommand that becomes COMMAND.
+pub(crate) const STAGE: &str = "__exec";
 
 /// How much of the end of stderr is kept as a reason, in bytes.
 const STDERR_TAIL: usize = 8 * 1024;
@@ -133,6 +140,8 @@ pub(crate) struct Left {
     pub(crate) stdout: Vec<u8>,
     /// Whether it wrote more than the limit.
     pub(crate) too_large: bool,
+    /// Why stdout is not all there.
+    pub(crate) unread: Option<String>,
     /// The end of what it wrote to stderr.
     pub(crate) stderr_tail: String,
 }
@@ -141,6 +150,7 @@ pub(crate) struct Left {
 struct Stdout {
     bytes: Vec<u8>,
     too_large: bool,
+    unread: Option<String>,
 }
 
 /// A command that runs.
@@ -231,6 +241,7 @@ impl Running {
         Left {
             stdout: stdout.bytes,
             too_large: stdout.too_large,
+            unread: stdout.unread,
             stderr_tail: String::from_utf8_lossy(&stderr).trim().to_owned(),
         }
     }
@@ -255,7 +266,14 @@ async fn collect(
 ) {
     let mut chunk = vec![0; 64 * 1024];
     loop {
-        let Ok(read @ 1..) = stdout.read(&mut chunk).await else { return };
+        let read = match stdout.read(&mut chunk).await {
+            Ok(0) => return,
+            Ok(read) => read,
+            Err(error) => {
+                lock(&collected).unread = Some(error.to_string());
+                return;
+            }
+        };
         let mut stdout = lock(&collected);
         if stdout.bytes.len() + read > max {
             stdout.too_large = true;
@@ -295,12 +313,8 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 
 /// The helper: runs `COMMAND ARGS…` after the parent's process id, and answers the exit code.
 pub(crate) fn run_helper(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let mut args = args.into_iter();
-    let parent =
-        args.next().and_then(|id| id.to_str()?.parse::<i32>().ok()).and_then(Pid::from_raw);
-    let (Some(parent), Some(program)) = (parent, args.next()) else {
-        eprintln!("ff: `{HELPER}` is started by `ff work` only");
-        return crate::error::Exit::Usage.code();
+    let Some((parent, program, args)) = parent_and_command(args) else {
+        return started_by_nobody(HELPER);
     };
     if let Err(error) = die_with_parent() {
         eprintln!("ff: cannot watch the worker: {error}");
@@ -310,15 +324,17 @@ pub(crate) fn run_helper(args: impl IntoIterator<Item = OsString>) -> u8 {
     if rustix::process::getppid() != Some(parent) {
         return crate::error::Exit::Interrupted.code();
     }
-    let started = std::process::Command::new(&program).args(args).spawn();
+    let started = own_command()
+        .arg(STAGE)
+        .arg(std::process::id().to_string())
+        .arg(&program)
+        .args(args)
+        .spawn();
     let mut child = match started {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("ff: cannot run `{}`: {error}", program.display());
-            return match error.kind() {
-                io::ErrorKind::NotFound => NOT_FOUND,
-                _ => NOT_EXECUTABLE,
-            };
+            eprintln!("ff: cannot start `{}`: {error}", program.display());
+            return NOT_EXECUTABLE;
         }
     };
     match child.wait() {
@@ -327,6 +343,42 @@ pub(crate) fn run_helper(args: impl IntoIterator<Item = OsString>) -> u8 {
             eprintln!("ff: cannot wait for `{}`: {error}", program.display());
             NOT_EXECUTABLE
         }
+    }
+}
+
+/// The parent's process id, the program and its arguments.
+fn parent_and_command<I: IntoIterator<Item = OsString>>(
+    args: I,
+) -> Option<(Pid, OsString, I::IntoIter)> {
+    let mut args = args.into_iter();
+    let parent = Pid::from_raw(args.next()?.to_str()?.parse().ok()?)?;
+    Some((parent, args.next()?, args))
+}
+
+fn started_by_nobody(word: &str) -> u8 {
+    eprintln!("ff: `{word}` is started by `ff work` only");
+    crate::error::Exit::Usage.code()
+}
+
+/// The stage: becomes `COMMAND ARGS…` after the helper's process id; answers only when it cannot.
+pub(crate) fn run_stage(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let Some((parent, program, args)) = parent_and_command(args) else {
+        return started_by_nobody(STAGE);
+    };
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        eprintln!("ff: cannot watch the helper: {error}");
+        return NOT_EXECUTABLE;
+    }
+    // The helper may have died before the signal was asked for; then it never comes.
+    if rustix::process::getppid() != Some(parent) {
+        return crate::error::Exit::Interrupted.code();
+    }
+    let error = std::process::Command::new(&program).args(args).exec();
+    eprintln!("ff: cannot run `{}`: {error}", program.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
     }
 }
 
@@ -401,5 +453,8 @@ mod tests {
         assert_eq!(run_helper([]), 2);
         assert_eq!(run_helper(["x".into(), "true".into()]), 2);
         assert_eq!(run_helper(["1".into()]), 2);
+        assert_eq!(run_stage([]), 2);
+        assert_eq!(run_stage(["x".into(), "true".into()]), 2);
+        assert_eq!(run_stage(["1".into()]), 2);
     }
 }

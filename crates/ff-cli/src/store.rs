@@ -1,5 +1,7 @@
 //! The store behind every command: one SQLite database, opened for what the command needs.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +10,13 @@ use ff_backend_sqlite::{BackupReport, SqliteBackend, SqliteOptions, VerifyReport
 use ff_core::engine_backend::EngineBackend;
 use ff_core::machine::Limits;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, STOPPED_FIX};
 
 /// How long the end of a command waits for background work.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a command that goes on looks whether its database file is still there.
+const LOOK_AT_FILE: Duration = Duration::from_secs(1);
 
 /// Which database, and with which limits.
 #[derive(Debug, Clone)]
@@ -41,6 +46,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the database.
     pub(crate) async fn open(location: &Location, purpose: Purpose) -> Result<Self> {
+        refuse_other_schemes(&location.url)?;
         if purpose == Purpose::Inspect
             && let Some(path) = file_of(&location.url)
             && !path.exists()
@@ -67,6 +73,16 @@ impl Store {
         Arc::<SqliteBackend>::clone(&self.sqlite)
     }
 
+    /// The database's file, to be watched; a database in memory has none.
+    pub(crate) fn file(&self) -> File {
+        let known = self.sqlite.path().and_then(|path| {
+            // What is not there is found missing by the first command that writes.
+            let about = path.metadata().ok()?;
+            Some((path.to_owned(), (about.dev(), about.ino())))
+        });
+        File { known }
+    }
+
     /// Checks every invariant, row by row.
     pub(crate) async fn verify(&self) -> Result<VerifyReport> {
         self.sqlite.verify().await.map_err(|error| Error::engine("verify the store", &error))
@@ -86,6 +102,54 @@ impl Store {
             tracing::debug!(%error, "background work did not end in time");
         }
     }
+}
+
+/// The file a database was opened from.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    /// Where it was, and its device and inode.
+    known: Option<(PathBuf, (u64, u64))>,
+}
+
+impl File {
+    /// Waits until the path no longer leads to the file, and says so.
+    ///
+    /// The writer notices at its next commit only, and one who just waits commits nothing. The path is
+    /// looked at and never opened: closing a descriptor of the file would drop SQLite's locks.
+    pub(crate) async fn moved(&self) -> Error {
+        let Some((path, identity)) = &self.known else { return std::future::pending().await };
+        let shown = path.display();
+        let why = loop {
+            tokio::time::sleep(LOOK_AT_FILE).await;
+            match tokio::fs::metadata(path).await {
+                Ok(about) if (about.dev(), about.ino()) == *identity => {}
+                Ok(_) => {
+                    break format!("the database file {shown} was replaced while it was open");
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    break format!("the database file {shown} is gone: it was moved or removed");
+                }
+                Err(error) => tracing::warn!(%error, "cannot look at the database file {shown}"),
+            }
+        };
+        Error::new(Exit::Error, "store_stopped", format!("the store `{shown}` was taken away"))
+            .why(why)
+            .fix(STOPPED_FIX)
+    }
+}
+
+/// Refuses a URL that is meant for another kind of store; as a path it would only be a strange one.
+fn refuse_other_schemes(url: &str) -> Result<()> {
+    let Some((scheme, _)) = url.split_once(':') else { return Ok(()) };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    if !is_scheme || is_uri(url) {
+        return Ok(());
+    }
+    // What follows may hold a password.
+    Err(Error::usage(format!("the store's scheme `{scheme}:` is not supported"))
+        .why("this program keeps its store in one SQLite file")
+        .fix("use sqlite:PATH or sqlite::memory:"))
 }
 
 /// The file behind the URL, or `None` for one in memory and for a spelling only the backend can read.
@@ -154,6 +218,19 @@ mod tests {
             assert_eq!(absolute(url, here), expected);
         }
         assert_eq!(absolute("sqlite:x.db", Path::new("/a%b?c")), "sqlite:/a%25b%3Fc/x.db");
+    }
+
+    #[test]
+    fn a_url_for_another_store_is_refused_and_a_path_is_not() {
+        for url in ["postgres://u:secret@h/d", "valkey://h", "memory:", "sqlite3://x.db"] {
+            let error = refuse_other_schemes(url).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage, "{url}");
+            assert!(!error.human(false).contains("secret"));
+            assert!(error.fix.unwrap().contains("sqlite:PATH or sqlite::memory:"));
+        }
+        for url in ["sqlite:x", "sqlite:///x", "file:x", ":memory:", "x.db", "./a:b", "/a:b/c"] {
+            assert_eq!(refuse_other_schemes(url), Ok(()), "{url}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
 use support::Store;
 
 #[test]
@@ -237,11 +239,12 @@ fn many_lines_become_many_executions_in_order() {
         (0..2_500).map(|n| format!("{{\"kind\":\"k\",\"payload\":{n}}}\n")).collect();
     std::fs::write(store.path("lines"), &text).unwrap();
 
-    let answer = store.run(&["submit", "--jsonl", "lines", "--json"]).json();
-    assert_eq!((&answer["submitted"], &answer["complete"]), (&2_500.into(), &true.into()));
-    let ids = answer["ids"].as_array().unwrap();
-    assert_eq!(ids.len(), 2_500);
-    assert_eq!(store.get(ids[2_499].as_str().unwrap())["payload"], 2_499);
+    let answer = store.run(&["submit", "--jsonl", "lines", "--json"]).ok();
+    let rows: Vec<serde_json::Value> =
+        answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 2_500);
+    assert_eq!((&rows[2_499]["line"], &rows[2_499]["duplicate"]), (&2_500.into(), &false.into()));
+    assert_eq!(store.get(rows[2_499]["id"].as_str().unwrap())["payload"], 2_499);
 
     let answer = store.run_with(&["submit", "k", "--jsonl", "-", "-q"], b"1\n\"two\"\n\n[3]\n");
     assert_eq!(answer.ok().lines().count(), 3);
@@ -265,6 +268,84 @@ fn a_malformed_line_stops_with_its_number_and_its_chunk_is_not_submitted() {
 }
 
 #[test]
+fn an_interrupted_bulk_submit_has_told_what_is_stored() {
+    let store = Store::new();
+    let mut child = store
+        .ff(&["submit", "k", "--jsonl", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut stderr = child.stderr.take().unwrap();
+    let mut process = support::Process(child);
+    stdin.write_all(b"1\n2\n").unwrap();
+    let mut ids = [String::new(), String::new()];
+    for id in &mut ids {
+        stdout.read_line(id).unwrap();
+    }
+
+    process.signal("TERM");
+
+    assert_eq!(process.exit_code(), 130);
+    let mut told = String::new();
+    stderr.read_to_string(&mut told).unwrap();
+    assert!(told.contains("2 executions of the lines before line 3"), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
+    assert_eq!(store.get(ids[1].trim())["payload"], 2);
+}
+
+#[test]
+fn a_key_that_is_taken_is_named_with_its_line() {
+    let store = Store::new();
+    store.submit(&["k", "1", "--key", "a"]);
+    for (text, named) in [
+        (&b"{\"kind\":\"k\"}\n{\"kind\":\"k\",\"key\":\"a\"}\n"[..], "line 2 (`a`)"),
+        (
+            b"{\"kind\":\"k\",\"key\":\"b\"}\n{\"kind\":\"x\",\"key\":\"b\"}\n",
+            "of line 1 is also on line 2",
+        ),
+        (
+            b"{\"kind\":\"k\",\"key\":\"c\"}\n{\"kind\":\"k\",\"key\":\"a\"}\n",
+            "line 1 (`c`), line 2 (`a`)",
+        ),
+    ] {
+        let error = store.run_with(&["submit", "--jsonl", "-"], text).refused(4);
+        assert!(error.contains(named) && !error.contains("--key"), "{error}");
+    }
+    assert_eq!(store.run(&["exec", "list", "-q"]).ok().lines().count(), 1);
+}
+
+#[test]
+fn what_could_not_work_is_refused_with_a_way_out() {
+    let store = Store::new();
+    store.submit(&["k"]);
+    let long = "k".repeat(2_000);
+    let tag = format!("{long}=1");
+    for (args, exit, named) in [
+        (&["submit", "k", "--lane", "a,b"][..], 2, "comma"),
+        (&["submit", "k", "--key", ""], 2, "empty"),
+        (&["submit", "k", "--key", &long], 2, "256"),
+        (&["submit", &long], 2, "128"),
+        (&["submit", "k", "--tag", &tag], 2, "128"),
+        (&["submit", "k", "--tag", "a=1", "--tag", "a=2"], 2, "twice"),
+        (&["submit", "k", "--retries", "1001"], 2, "1000"),
+        (&["submit", "k", "@missing"], 3, "missing"),
+        (&["submit", "k", "@/tmp"], 2, "directory"),
+        (&["submit", "--jsonl", "missing"], 3, "missing"),
+        (&["submit", "--jsonl", "/tmp"], 2, "directory"),
+        (&["submit", "k", "--store", "postgres://h/d"], 2, "not supported"),
+        (&["exec", "list", "--cursor", "bad"], 2, "cursor"),
+    ] {
+        let error = store.run(args).refused(exit);
+        assert!(error.contains(named) && error.contains("  fix: "), "{args:?}: {error}");
+    }
+    let error = store.run_with(&["submit", "--jsonl", "-"], b"[1]\n").refused(2);
+    assert!(error.contains("an array, not an object"), "{error}");
+    assert_eq!(store.run(&["exec", "list", "-q"]).ok().lines().count(), 1);
+}
+
+#[test]
 fn waiting_ends_with_the_result_or_with_what_went_wrong() {
     let store = Store::new();
     let _worker =
@@ -282,6 +363,30 @@ fn waiting_ends_with_the_result_or_with_what_went_wrong() {
         .run(&["submit", "x", "1", "--lane", "idle", "--wait", "--timeout", "200ms"])
         .refused(6);
     assert!(error.contains("has not ended in time"), "{error}");
+}
+
+/// A stopped helper cannot act on its worker's death, as one that is killed in the same moment cannot.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_ends_with_its_worker_and_helper_killed_at_once() {
+    let store = Store::new();
+    store.submit(&["k"]);
+    let pids = store.path("pids");
+    let script = format!("echo $$ >> '{0}'; echo $PPID >> '{0}'; exec sleep 300", pids.display());
+    let mut worker = store.worker(&[], &script);
+    support::eventually("the command runs", || support::lines(&pids).len() == 2);
+    let [command, helper] = support::lines(&pids).try_into().unwrap();
+    let signal = |name: &str| {
+        let status = std::process::Command::new("kill").args([name, &helper]).status();
+        assert!(status.unwrap().success());
+    };
+
+    signal("-STOP");
+    worker.kill();
+    assert!(support::is_alive(&command));
+    signal("-KILL");
+
+    support::eventually("the command is gone", || !support::is_alive(&command));
 }
 
 #[test]

@@ -264,6 +264,55 @@ fn a_worker_stops_after_so_many_and_tells_what_it_did() {
 }
 
 #[test]
+fn an_idle_worker_ends_when_its_database_is_taken_away() {
+    for replaced in [false, true] {
+        let store = Store::new();
+        let id = store.submit(&["k", "1"]);
+        let (mut worker, err) = store.told_worker(&["--quiet"], "cat");
+        store.wait_for_state(&id, "completed");
+
+        if replaced {
+            std::fs::write(store.path("other.db"), "").unwrap();
+            std::fs::rename(store.path("other.db"), store.path("test.db")).unwrap();
+        } else {
+            std::fs::remove_file(store.path("test.db")).unwrap();
+        }
+
+        assert_eq!(worker.exit_code(), 1);
+        let err = std::fs::read_to_string(err).unwrap();
+        assert!(err.contains("test.db") && err.contains("fix: "), "{err}");
+        assert!(err.contains(if replaced { "replaced" } else { "gone" }), "{err}");
+    }
+}
+
+#[test]
+fn a_busy_worker_ends_what_runs_when_its_database_is_taken_away() {
+    let store = Store::new();
+    for _ in 0..2 {
+        store.submit(&["k", "1"]);
+    }
+    let pids = store.path("pids");
+    // One is ended by SIGTERM, the other has to be killed.
+    let script = format!(
+        "sleep 301 & echo $! >> '{0}'; [ \"$(wc -l < '{0}')\" = 1 ] && trap '' TERM; {1}",
+        pids.display(),
+        long_task(&pids)
+    );
+    let flags = ["-c", "2", "--grace", "300ms", "--lease-ttl", "200ms"];
+    let (mut worker, err) = store.told_worker(&flags, &script);
+    eventually("the commands and their children run", || lines(&pids).len() == 4);
+
+    std::fs::remove_file(store.path("test.db")).unwrap();
+
+    assert_eq!(worker.exit_code(), 1);
+    for pid in lines(&pids) {
+        eventually("no process is left", || !is_alive(&pid));
+    }
+    let err = std::fs::read_to_string(err).unwrap();
+    assert!(err.contains("test.db") && err.contains("error: ") && err.contains("gone"), "{err}");
+}
+
+#[test]
 fn a_worker_without_its_command_claims_nothing() {
     let store = Store::new();
     let id = store.submit(&["k", "1"]);

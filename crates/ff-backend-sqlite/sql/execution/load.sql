@@ -1,5 +1,6 @@
 -- execution_load
--- One execution as a rule sees it, without payload and result, and how far its attempts have come.
+-- One execution as a rule sees it, without payload and result, and how far its attempts have come, as long as the
+-- engine has not claimed it: from then on its own columns say so.
 -- Uses the primary keys of ff_exec_core and ff_attempt.
 SELECT
     partition_key,
@@ -31,14 +32,14 @@ SELECT
     cancelled_by,
     policy,
     raw_fields,
-    (
+    CASE WHEN lease_epoch = 0 THEN (
         SELECT max(attempt_index) FROM ff_attempt AS a
         WHERE a.partition_key = e.partition_key AND a.execution_id = e.execution_id
-    ) AS highest_attempt_index,
-    (
+    ) END AS highest_attempt_index,
+    CASE WHEN lease_epoch = 0 THEN (
         SELECT max(lease_epoch) FROM ff_attempt AS a
         WHERE a.partition_key = e.partition_key AND a.execution_id = e.execution_id
-    ) AS highest_attempt_epoch
+    ) END AS highest_attempt_epoch
 FROM ff_exec_core AS e
 WHERE partition_key = ?1
     AND execution_id = ?2

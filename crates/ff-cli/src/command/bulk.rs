@@ -6,7 +6,6 @@
 //! go on.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use ff_core::EngineError;
 use ff_core::contracts::{
     CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS, CreateExecutionArgs, CreateExecutionResult,
 };
 use ff_core::engine_backend::EngineBackend;
+use ff_core::engine_error::ConflictKind;
 use ff_core::state::PublicState;
 use ff_core::types::ExecutionId;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,13 +28,13 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::command::submit::{
-    Draft, SubmitArgs, did_not_complete, engine_now, template, wait_for_end,
+    Draft, Refusal, SubmitArgs, did_not_complete, engine_now, open, template, wait_for_end,
 };
 use crate::duration::parse as parse_duration;
-use crate::error::{Error, Exit, Result, is_retryable};
+use crate::error::{Error, Exit, Result, Retry};
 use crate::filter::parse_lane;
 use crate::id;
-use crate::output::{Format, Output, escape};
+use crate::output::{Format, Output, escape, shorten};
 use crate::policy::parse_backoff;
 use crate::store::{Location, Purpose, Store};
 use crate::time;
@@ -43,6 +44,12 @@ const CHUNK_AGE: Duration = Duration::from_millis(20);
 
 /// Most bytes of one line: a payload at its ceiling, in base64, with room for the rest.
 const LINE_MAX_BYTES: u64 = 32 << 20;
+
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Keys named when one of them stands in the way.
+const KEYS_SHOWN: usize = 3;
 
 /// Rows read ahead of the engine.
 const READ_AHEAD: usize = 2 * CREATE_BATCH_MAX_ROWS;
@@ -80,10 +87,27 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawV
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// A line that is no object has no kind, and serde would take an array for one.
+fn refuse_other_than_object(text: &str) -> Result<(), String> {
+    let found = match text.as_bytes().first() {
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        _ if matches!(text, "null" | "true" | "false") => text,
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "it is {found}, not an object such as {{\"kind\": \"mail\", \"payload\": 1}}; to make every line \
+         a payload, name its KIND on the command line, and if the file is one array, let \
+         `jq -c '.[]'` make lines of it"
+    ))
+}
+
 /// Reads one line into a draft; what it leaves out comes from the template.
 fn parse_line(text: &str, template: &Draft, limit: usize) -> Result<Draft, String> {
     let mut draft = template.clone();
     if template.kind.is_empty() {
+        refuse_other_than_object(text)?;
         let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
         draft.kind = line.kind;
         draft.payload = match (line.payload, line.payload_base64) {
@@ -128,9 +152,7 @@ fn parse_line(text: &str, template: &Draft, limit: usize) -> Result<Draft, Strin
         serde_json::from_str::<&RawValue>(text).map_err(|error| error.to_string())?;
         draft.payload = text.as_bytes().to_vec();
     }
-    if draft.kind.is_empty() {
-        return Err("kind is empty".to_owned());
-    }
+    draft.check().map_err(|Refusal { why, fix }| format!("{why}: {fix}"))?;
     if draft.payload.len() > limit {
         return Err(format!(
             "the payload is {} bytes; the limit is {limit} bytes",
@@ -168,6 +190,9 @@ fn read_lines(source: impl Read, template: &Draft, limit: usize, rows: &mpsc::Se
             }
         };
         offset += read;
+        if line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
         let parsed = if read == LINE_MAX_BYTES && bytes.last() != Some(&b'\n') {
             Err(format!("it is longer than {LINE_MAX_BYTES} bytes"))
         } else {
@@ -189,12 +214,30 @@ fn read_lines(source: impl Read, template: &Draft, limit: usize, rows: &mpsc::Se
 }
 
 /// What was submitted so far.
-#[derive(Default)]
 struct Submitted {
-    ids: Vec<ExecutionId>,
+    output: Output,
+    /// Whether a person watches stdout: they get a few ids only.
+    watched: bool,
+    progress: ProgressBar,
+    count: usize,
     duplicates: usize,
+    /// What is to be waited for; empty without --wait.
+    ids: Vec<ExecutionId>,
+    keeps_ids: bool,
     /// The line after the last one that is in the store.
     next_line: u64,
+    told: bool,
+}
+
+impl Drop for Submitted {
+    /// A signal drops the command where it stands; a person should know how far it came.
+    fn drop(&mut self) {
+        if !self.told && self.count > 0 && self.output.format == Format::Table {
+            self.progress.finish_and_clear();
+            let (count, next) = (self.count, self.next_line);
+            eprintln!("{count} executions of the lines before line {next} are submitted");
+        }
+    }
 }
 
 pub(crate) async fn run(
@@ -208,9 +251,7 @@ pub(crate) async fn run(
     let (file, size) = if path == Path::new("-") {
         (None, None)
     } else {
-        let doing = || format!("read `{}`", path.display());
-        let file = File::open(path).map_err(|error| Error::io(doing(), &error))?;
-        let about = file.metadata().map_err(|error| Error::io(doing(), &error))?;
+        let (file, about) = open(path)?;
         (Some(file), about.is_file().then_some(about.len()))
     };
     let purpose = if args.wait { Purpose::Serve } else { Purpose::Submit };
@@ -225,16 +266,28 @@ pub(crate) async fn run(
         })
         .map_err(|error| Error::io("start reading", &error))?;
 
-    let progress = progress_bar(output, size);
     let began = time::instant();
-    let mut submitted = Submitted { next_line: 1, ..Submitted::default() };
-    let outcome = chunks(engine.as_ref(), &mut received, &mut submitted, &progress).await;
-    progress.finish_and_clear();
-    let ended = tell_submitted(output, &submitted, began, outcome.is_ok());
+    let mut submitted = Submitted {
+        output,
+        watched: output.format == Format::Table && io::stdout().is_terminal(),
+        progress: progress_bar(output, size),
+        count: 0,
+        duplicates: 0,
+        ids: Vec::new(),
+        keeps_ids: args.wait,
+        next_line: 1,
+        told: false,
+    };
+    let outcome = chunks(engine.as_ref(), &mut received, &mut submitted).await;
+    submitted.progress.finish_and_clear();
+    tell_submitted(&mut submitted, began, outcome.is_ok());
     outcome.map_err(|error| stopped(error, &submitted))?;
-    ended?;
     let answer = if args.wait {
-        wait_for_all(engine.as_ref(), output, &submitted.ids, args.timeout).await
+        let file = store.file();
+        tokio::select! {
+            answer = wait_for_all(engine.as_ref(), output, &submitted.ids, args.timeout) => answer,
+            gone = file.moved() => Err(gone),
+        }
     } else {
         Ok(ExitCode::SUCCESS)
     };
@@ -264,7 +317,6 @@ async fn chunks(
     engine: &dyn EngineBackend,
     rows: &mut mpsc::Receiver<Result<Row>>,
     submitted: &mut Submitted,
-    progress: &ProgressBar,
 ) -> Result<()> {
     let mut chunk: Vec<Row> = Vec::new();
     let mut bytes = 0;
@@ -277,7 +329,7 @@ async fn chunks(
                 match tokio::time::timeout_at(due, rows.recv()).await {
                     Ok(next) => next,
                     Err(_) => {
-                        send(engine, &mut chunk, submitted, progress).await?;
+                        send(engine, &mut chunk, submitted).await?;
                         bytes = 0;
                         began = None;
                         continue;
@@ -285,11 +337,11 @@ async fn chunks(
                 }
             }
         };
-        let Some(row) = next else { return send(engine, &mut chunk, submitted, progress).await };
+        let Some(row) = next else { return send(engine, &mut chunk, submitted).await };
         let row = row?;
         let size = row.draft.payload.len();
         if bytes + size > CREATE_BATCH_MAX_BYTES {
-            send(engine, &mut chunk, submitted, progress).await?;
+            send(engine, &mut chunk, submitted).await?;
             bytes = 0;
             began = None;
         }
@@ -297,7 +349,7 @@ async fn chunks(
         chunk.push(row);
         let began_at = *began.get_or_insert_with(time::instant);
         if chunk.len() == CREATE_BATCH_MAX_ROWS || time::instant() >= began_at + CHUNK_AGE {
-            send(engine, &mut chunk, submitted, progress).await?;
+            send(engine, &mut chunk, submitted).await?;
             bytes = 0;
             began = None;
         }
@@ -308,29 +360,124 @@ async fn send(
     engine: &dyn EngineBackend,
     chunk: &mut Vec<Row>,
     submitted: &mut Submitted,
-    progress: &ProgressBar,
 ) -> Result<()> {
     let Some(last) = chunk.last() else { return Ok(()) };
     let (last_line, offset) = (last.line, last.offset);
-    let first_line = chunk.first().map_or(last_line, |row| row.line);
     let now = engine_now(engine).await?;
+    let lines: Vec<_> = chunk.iter().map(|row| row.line).collect();
     let batch: Vec<_> = chunk.drain(..).map(|row| row.draft.args(now)).collect();
-    let results = create(engine, batch)
-        .await
-        .map_err(|error| error.context(&format!("lines {first_line} to {last_line}")))?;
+    let results =
+        try_create(engine, &batch).await.map_err(|error| refused(&error, &batch, &lines))?;
+    submitted.next_line = last_line + 1;
+    let shown = tell_chunk(submitted, &results, &lines);
     for result in results {
-        match result {
-            CreateExecutionResult::Created { execution_id, .. } => submitted.ids.push(execution_id),
-            CreateExecutionResult::Duplicate { execution_id } => {
-                submitted.duplicates += 1;
-                submitted.ids.push(execution_id);
-            }
+        let (id, duplicate) = parts(&result);
+        submitted.count += 1;
+        submitted.duplicates += usize::from(duplicate);
+        if submitted.keeps_ids {
+            submitted.ids.push(id.clone());
         }
     }
-    submitted.next_line = last_line + 1;
-    progress.set_position(offset);
-    progress.set_message(format!("{} submitted", submitted.ids.len()));
-    Ok(())
+    submitted.progress.set_position(offset);
+    submitted.progress.set_message(format!("{} submitted", submitted.count));
+    shown
+}
+
+fn parts(result: &CreateExecutionResult) -> (&ExecutionId, bool) {
+    match result {
+        CreateExecutionResult::Created { execution_id, .. } => (execution_id, false),
+        CreateExecutionResult::Duplicate { execution_id } => (execution_id, true),
+    }
+}
+
+/// Prints what is in the store now: an interrupted command has told what was acknowledged.
+fn tell_chunk(
+    submitted: &Submitted,
+    results: &[CreateExecutionResult],
+    lines: &[u64],
+) -> Result<()> {
+    let most =
+        if submitted.watched { IDS_SHOWN.saturating_sub(submitted.count) } else { usize::MAX };
+    let mut text = String::new();
+    for (result, line) in results.iter().zip(lines).take(most) {
+        let (id, duplicate) = parts(result);
+        if submitted.output.is_json() {
+            let row = json!({
+                "line": line,
+                "id": id::show(id),
+                "execution_id": id,
+                "duplicate": duplicate,
+            });
+            text.push_str(&row.to_string());
+        } else {
+            text.push_str(&id::show(id));
+        }
+        text.push('\n');
+    }
+    if text.is_empty() {
+        return Ok(());
+    }
+    submitted.progress.suspend(|| submitted.output.bytes(text.as_bytes()))
+}
+
+/// Says which lines a batch was refused for, as closely as the engine's answer lets one know.
+fn refused(error: &EngineError, batch: &[CreateExecutionArgs], lines: &[u64]) -> Error {
+    let told = Error::engine("submit", error);
+    let (first, last) = (lines.first().unwrap_or(&0), lines.last().unwrap_or(&0));
+    let Some(owner) = key_owner(error) else {
+        return told.context(&format!("lines {first} to {last}"));
+    };
+    let keyed: Vec<_> = lines
+        .iter()
+        .zip(batch)
+        .filter_map(|(line, args)| Some((*line, args.idempotency_key.as_deref()?, args)))
+        .collect();
+    let name = |(line, key): (u64, &str)| format!("line {line} (`{}`)", shorten(key, 80));
+    let told = told.fix("give the line another `key`, or make it exactly what has the key");
+    // The owner is of this batch: the key is on two of its lines.
+    if let Some(&(line, key, _)) = keyed.iter().find(|(_, _, args)| args.execution_id == *owner) {
+        let others: Vec<_> = keyed
+            .iter()
+            .filter(|row| row.1 == key && row.0 != line)
+            .map(|row| format!("line {}", row.0))
+            .take(KEYS_SHOWN)
+            .collect();
+        return told.why(format!(
+            "the key `{}` of line {line} is also on {}, with another kind, lane, payload or policy",
+            shorten(key, 80),
+            others.join(", ")
+        ));
+    }
+    let told = told.about(owner);
+    let owner = id::show(owner);
+    match keyed.as_slice() {
+        [(line, key, _)] => told.why(format!(
+            "the key of {} belongs to {owner}, which has another kind, lane, payload or policy",
+            name((*line, key))
+        )),
+        many => {
+            let shown: Vec<_> =
+                many.iter().take(KEYS_SHOWN).map(|(line, key, _)| name((*line, key))).collect();
+            let more = many.len().saturating_sub(KEYS_SHOWN);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            told.why(format!(
+                "lines {first} to {last}: one of their keys belongs to {owner}, which has another \
+                 kind, lane, payload or policy; the keys are those of {}{more}",
+                shown.join(", ")
+            ))
+        }
+    }
+}
+
+/// Whose key was used again.
+fn key_owner(error: &EngineError) -> Option<&ExecutionId> {
+    match error {
+        EngineError::Contextual { source, .. } => key_owner(source),
+        EngineError::Conflict(ConflictKind::IdempotencyKeyReuse { execution_id }) => {
+            Some(execution_id)
+        }
+        _ => None,
+    }
 }
 
 /// Submits a batch; a busy store is asked again, which is safe because the ids stay the same.
@@ -338,16 +485,23 @@ pub(crate) async fn create(
     engine: &dyn EngineBackend,
     batch: Vec<CreateExecutionArgs>,
 ) -> Result<Vec<CreateExecutionResult>> {
+    try_create(engine, &batch).await.map_err(|error| Error::engine("submit", &error))
+}
+
+async fn try_create(
+    engine: &dyn EngineBackend,
+    batch: &[CreateExecutionArgs],
+) -> Result<Vec<CreateExecutionResult>, EngineError> {
     let give_up = time::instant() + PATIENCE;
-    let mut pause = Duration::from_millis(20);
+    let mut retry = Retry::default();
     loop {
-        match engine.create_executions(batch.clone()).await {
+        let error = match engine.create_executions(batch.to_vec()).await {
             Ok(results) => return Ok(results),
-            Err(error) if is_retryable(&error) && time::instant() < give_up => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-            Err(error) => return Err(Error::engine("submit", &error)),
+            Err(error) => error,
+        };
+        match retry.after(&error) {
+            Some(pause) if time::instant() < give_up => tokio::time::sleep(pause).await,
+            _ => return Err(error),
         }
     }
 }
@@ -355,66 +509,43 @@ pub(crate) async fn create(
 /// Says what is in the store when a bulk submit stops half-way.
 fn stopped(mut error: Error, submitted: &Submitted) -> Error {
     let next = submitted.next_line;
-    if submitted.ids.is_empty() {
+    if submitted.count == 0 {
         error.fix = Some(error.fix.unwrap_or_else(|| {
             "nothing was submitted: mend the line and run the command again".to_owned()
         }));
         return error;
     }
+    let first = error.fix.unwrap_or_else(|| "mend the line".to_owned());
     error.fix = Some(format!(
-        "{} executions of the lines before line {next} are submitted; mend the line and go on with \
+        "{} executions of the lines before line {next} are submitted; {first}, then go on with \
          `tail -n +{next} FILE | ff submit --jsonl -`",
-        submitted.ids.len()
+        submitted.count
     ));
     error
 }
 
-fn tell_submitted(
-    output: Output,
-    submitted: &Submitted,
-    began: Instant,
-    complete: bool,
-) -> Result<()> {
-    let ids = &submitted.ids;
+/// Sums up for a person.
+fn tell_submitted(submitted: &mut Submitted, began: Instant, complete: bool) {
+    submitted.told = true;
+    let output = submitted.output;
+    if output.quiet || output.format != Format::Table || (!complete && submitted.count == 0) {
+        return;
+    }
     let ms = time::millis(time::instant() - began);
-    match output.format {
-        Format::Json => output.json(&json!({
-            "submitted": ids.len() - submitted.duplicates,
-            "duplicates": submitted.duplicates,
-            "complete": complete,
-            "elapsed_ms": ms,
-            "ids": ids.iter().map(id::show).collect::<Vec<_>>(),
-        })),
-        Format::Id => print_ids(output, ids),
-        Format::Table => {
-            let hidden = io::stdout().is_terminal() && ids.len() > IDS_SHOWN;
-            if !hidden {
-                print_ids(output, ids)?;
-            }
-            if !output.quiet {
-                let duplicates = match submitted.duplicates {
-                    0 => String::new(),
-                    some => format!(" ({some} were there before)"),
-                };
-                let note = if hidden { "; -q prints the ids" } else { "" };
-                eprintln!(
-                    "submitted {}{duplicates} in {}{note}",
-                    ids.len() - submitted.duplicates,
-                    crate::duration::elapsed(ms)
-                );
-            }
-            Ok(())
-        }
-    }
-}
-
-fn print_ids(output: Output, ids: &[ExecutionId]) -> Result<()> {
-    let mut text = String::with_capacity(ids.len() * 41);
-    for id in ids {
-        text.push_str(&id::show(id));
-        text.push('\n');
-    }
-    output.bytes(text.as_bytes())
+    let duplicates = match submitted.duplicates {
+        0 => String::new(),
+        some => format!(" ({some} were there before)"),
+    };
+    let hidden = if submitted.watched && submitted.count > IDS_SHOWN {
+        format!("; the ids of the first {IDS_SHOWN} are shown, -q shows all")
+    } else {
+        String::new()
+    };
+    eprintln!(
+        "submitted {}{duplicates} in {}{hidden}",
+        submitted.count - submitted.duplicates,
+        crate::duration::elapsed(ms)
+    );
 }
 
 async fn wait_for_all(
@@ -507,7 +638,12 @@ mod tests {
     fn a_malformed_line_says_what_is_wrong_with_it() {
         for (line, why) in [
             ("", "EOF"),
-            ("1", "invalid type"),
+            ("1", "it is a number, not an object"),
+            (r#"["k",1]"#, "it is an array, not an object"),
+            ("null", "it is null, not an object"),
+            (r#"{"kind":"k","lane":"a,b"}"#, "has a comma"),
+            (r#"{"kind":"k","key":""}"#, "the key is empty"),
+            (r#"{"kind":"k","retries":1001}"#, "more than 1000"),
             ("{}", "missing field `kind`"),
             (r#"{"kind":""}"#, "kind is empty"),
             (r#"{"kind":"k","colour":1}"#, "unknown field `colour`"),
@@ -523,6 +659,16 @@ mod tests {
             let error = parse_line(line, &defaults(""), 10).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let (sender, mut rows) = mpsc::channel(10);
+        read_lines("\u{feff}1\n2\n".as_bytes(), &defaults("k"), 10, &sender);
+        drop(sender);
+        let first = rows.blocking_recv().unwrap().unwrap();
+        assert_eq!((first.draft.payload.as_slice(), first.offset), (&b"1"[..], 5));
+        assert_eq!(rows.blocking_recv().unwrap().unwrap().line, 2);
     }
 
     #[test]

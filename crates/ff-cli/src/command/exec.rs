@@ -169,7 +169,7 @@ async fn list(engine: &dyn EngineBackend, output: Output, args: ListArgs) -> Res
     }
     match output.format {
         Format::Json => {
-            let rows: Vec<_> = found.iter().map(summary_json).collect();
+            let rows: Vec<_> = found.iter().map(summary_json).collect::<Result<_>>()?;
             output.json(&json!({"executions": rows, "next_cursor": next_cursor}))?;
         }
         Format::Id => {
@@ -214,12 +214,16 @@ async fn list(engine: &dyn EngineBackend, output: Output, args: ListArgs) -> Res
 }
 
 /// The engine's own fields, and the id as people type it.
-fn summary_json(summary: &ExecutionSummary) -> Value {
-    let mut value = serde_json::to_value(summary).unwrap_or_else(|_| json!({}));
+fn summary_json(summary: &ExecutionSummary) -> Result<Value> {
+    let mut value = serde_json::to_value(summary).map_err(|error| {
+        Error::new(Exit::Error, "json", "cannot write an execution as JSON")
+            .why(error.to_string())
+            .about(&summary.execution_id)
+    })?;
     if let Value::Object(object) = &mut value {
         object.insert("id".to_owned(), json!(id::show(&summary.execution_id)));
     }
-    value
+    Ok(value)
 }
 
 async fn summary(engine: &dyn EngineBackend, id: &ExecutionId) -> Result<ExecutionSummary> {
@@ -257,7 +261,7 @@ async fn get(engine: &dyn EngineBackend, output: Output, ids: &[String]) -> Resu
         };
         match output.format {
             Format::Json => {
-                let mut document = summary_json(&summary);
+                let mut document = summary_json(&summary)?;
                 if let Value::Object(object) = &mut document {
                     put_bytes(object, "payload", &context.input_payload);
                     if let Some(result) = &result {
@@ -617,6 +621,9 @@ fn tell(output: Output, verb: &str, done: &str, changes: Vec<Changed>) -> Result
     if !output.is_json() {
         for error in std::iter::once(first.clone()).chain(failures).take(FAILURES_SHOWN) {
             eprint!("{}", error.human(false));
+        }
+        if count > FAILURES_SHOWN {
+            eprintln!("and {} more; --json lists them all", count - FAILURES_SHOWN);
         }
     }
     Err(Error::new(first.exit, first.code, format!("cannot {verb} {count} executions"))

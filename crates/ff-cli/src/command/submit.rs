@@ -1,15 +1,19 @@
 //! `ff submit`: bring work, one execution or a file of them.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use ff_core::contracts::{CreateExecutionArgs, CreateExecutionResult, ExecutionSummary};
 use ff_core::engine_backend::EngineBackend;
+use ff_core::machine::limits::{
+    IDENTIFIER_MAX_BYTES, NAME_MAX_BYTES, RETRIES_MAX, TAG_KEY_MAX_BYTES, TAG_VALUE_MAX_BYTES,
+    TAGS_MAX,
+};
 use ff_core::partition::PartitionConfig;
 use ff_core::policy::BackoffStrategy;
 use ff_core::state::PublicState;
@@ -22,7 +26,7 @@ use crate::duration::{parse as parse_duration, parse_positive};
 use crate::error::{Error, Exit, Result};
 use crate::filter::{is_ended, parse_lane, parse_tag};
 use crate::id;
-use crate::output::{Format, Output, escape_lines, put_bytes};
+use crate::output::{Format, Output, escape_lines, put_bytes, shorten};
 use crate::policy::{Wishes, parse_backoff};
 use crate::store::{Location, Purpose, Store};
 use crate::time;
@@ -92,7 +96,11 @@ const SUBMIT_HELP: &str = r#"Each line of --jsonl is an object:
    "tags": {"team": "core"}, "delay": "30s", "deadline": "1h", "attempt_timeout": "5m",
    "retries": 5, "backoff": "exp:1s..60s", "max_reclaims": 3, "capabilities": ["smtp"]}
 All but `kind` may be left out; flags serve as defaults; `payload_base64` carries bytes that are not
-JSON. With KIND on the command line, a line is any JSON value and becomes the payload."#;
+JSON. With KIND on the command line, a line is any JSON value and becomes the payload.
+
+Lines are submitted in chunks, each whole or not at all; the ids of a chunk are printed as soon as it is
+stored, one a line and in the order of the file. With --json that is one object a line:
+  {"line": 1, "id": "exe_…", "execution_id": "…", "duplicate": false}"#;
 
 /// An execution that is not submitted yet; its times count from the moment of submission.
 #[derive(Debug, Clone)]
@@ -152,7 +160,97 @@ pub(crate) async fn engine_now(engine: &dyn EngineBackend) -> Result<TimestampMs
     Ok(TimestampMs(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
+/// Why a draft cannot be submitted, and what to do about it.
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    pub(crate) fix: &'static str,
+}
+
+impl Draft {
+    /// Checks what the engine would refuse, and what would be stored and not be what was meant.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let refused = |why: String, fix| Err(Refusal { why, fix });
+        if self.kind.is_empty() {
+            return refused("kind is empty".to_owned(), "name the kind of work, for example mail");
+        }
+        if self.kind.len() > NAME_MAX_BYTES {
+            return refused(
+                format!("the kind is {} bytes; the limit is {NAME_MAX_BYTES}", self.kind.len()),
+                "give a short kind, and put the rest into the payload",
+            );
+        }
+        if self.lane.as_str().contains(',') {
+            return refused(
+                format!(
+                    "the lane `{}` has a comma: `ff work --lane` separates lanes by commas, so no \
+                     worker could serve it",
+                    self.lane.as_str()
+                ),
+                "name a lane without commas",
+            );
+        }
+        match &self.key {
+            Some(key) if key.is_empty() => {
+                return refused(
+                    "the key is empty, and would not keep a second submit from submitting again"
+                        .to_owned(),
+                    "give a key (an unset variable, perhaps?), or leave it out",
+                );
+            }
+            Some(key) if key.len() > IDENTIFIER_MAX_BYTES => {
+                return refused(
+                    format!("the key is {} bytes; the limit is {IDENTIFIER_MAX_BYTES}", key.len()),
+                    "give a shorter key, for example a hash of it",
+                );
+            }
+            _ => {}
+        }
+        match self.wishes.retries {
+            Some(retries) if retries > RETRIES_MAX => {
+                return refused(
+                    format!("{retries} retries are more than {RETRIES_MAX}"),
+                    "ask for at most 1000 retries; a longer --backoff makes them last",
+                );
+            }
+            _ => {}
+        }
+        if self.tags.len() > TAGS_MAX {
+            return refused(
+                format!("{} tags are more than {TAGS_MAX}", self.tags.len()),
+                "put what is not searched for into the payload",
+            );
+        }
+        for (name, value) in &self.tags {
+            if name.len() > TAG_KEY_MAX_BYTES || value.len() > TAG_VALUE_MAX_BYTES {
+                return refused(
+                    format!(
+                        "the tag `{}` has {} bytes of key and {} of value; the limits are \
+                         {TAG_KEY_MAX_BYTES} and {TAG_VALUE_MAX_BYTES}",
+                        shorten(name, 40),
+                        name.len(),
+                        value.len()
+                    ),
+                    "shorten the tag, and put the rest into the payload",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a tag that is given twice: one of the two would be lost.
+fn refuse_repeated_tags(tags: &[(String, String)]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match tags.iter().find(|(name, _)| !seen.insert(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::usage(format!("the tag `{name}` is given twice"))
+            .why("an execution has one value for each tag")
+            .fix("give the tag once, or use two tags of different names")),
+    }
+}
+
 pub(crate) async fn run(location: &Location, output: Output, args: SubmitArgs) -> Result<ExitCode> {
+    refuse_repeated_tags(&args.tag)?;
     match &args.jsonl {
         Some(path) => bulk::run(location, output, &args, path).await,
         None => one(location, output, &args).await,
@@ -182,11 +280,9 @@ pub(crate) fn template(args: &SubmitArgs) -> Draft {
 
 async fn one(location: &Location, output: Output, args: &SubmitArgs) -> Result<ExitCode> {
     let mut draft = template(args);
-    if draft.kind.is_empty() {
-        return Err(
-            Error::usage("the kind is empty").fix("name the kind of work, for example mail")
-        );
-    }
+    draft
+        .check()
+        .map_err(|Refusal { why, fix }| Error::usage("cannot submit this").why(why).fix(fix))?;
     let limit = location.limits.payload_bytes;
     let source = args.payload.clone();
     draft.payload = tokio::task::spawn_blocking(move || read_payload(source.as_deref(), limit))
@@ -208,7 +304,11 @@ async fn one(location: &Location, output: Output, args: &SubmitArgs) -> Result<E
         if output.format == Format::Table {
             eprintln!("{} {}", if duplicate { "found" } else { "submitted" }, id::show(&id));
         }
-        wait_and_tell(engine.as_ref(), output, &id, args.timeout).await
+        let file = store.file();
+        tokio::select! {
+            answer = wait_and_tell(engine.as_ref(), output, &id, args.timeout) => answer,
+            gone = file.moved() => Err(gone.about(&id)),
+        }
     } else {
         match output.format {
             Format::Json => output.json(&json!({
@@ -242,9 +342,8 @@ fn read_payload(source: Option<&str>, limit: usize) -> Result<Vec<u8>> {
         Some(source) => source,
     };
     if let Some(path) = source.strip_prefix('@') {
-        let doing = || format!("read `{path}`");
-        let file = File::open(path).map_err(|error| Error::io(doing(), &error))?;
-        let size = file.metadata().map_err(|error| Error::io(doing(), &error))?.len();
+        let (file, about) = open(Path::new(path))?;
+        let size = about.len();
         if size > limit_u64 {
             return Err(too_large(&format!("`{path}`"), size, limit));
         }
@@ -260,6 +359,22 @@ fn read_payload(source: Option<&str>, limit: usize) -> Result<Vec<u8>> {
         return Err(too_large("the payload", size, limit));
     }
     Ok(source.as_bytes().to_vec())
+}
+
+/// Opens a file to read it; a directory is none.
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata)> {
+    let shown = path.display();
+    let failed = |error: &io::Error| {
+        Error::io(format!("read `{shown}`"), error).fix("check the path and its permissions")
+    };
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let about = file.metadata().map_err(|error| failed(&error))?;
+    if about.is_dir() {
+        return Err(Error::usage(format!("cannot read `{shown}`"))
+            .why("it is a directory")
+            .fix("name a file, or give - for stdin"));
+    }
+    Ok((file, about))
 }
 
 fn read_up_to(name: &str, source: impl Read, limit: usize) -> Result<Vec<u8>> {
@@ -390,6 +505,16 @@ mod tests {
         let error = read_payload(Some("[1,2,3,4,5]"), 5).unwrap_err();
         assert_eq!(error.code, "payload_too_large");
         assert!(error.why.unwrap().contains("11 bytes; the limit is 5 bytes"));
-        assert_eq!(read_payload(Some("@/no/such/file"), 9).unwrap_err().exit, Exit::NotFound);
+        let missing = read_payload(Some("@/no/such/file"), 9).unwrap_err();
+        assert!(missing.exit == Exit::NotFound && missing.fix.is_some());
+        let directory = read_payload(Some("@/"), 9).unwrap_err();
+        assert!(directory.exit == Exit::Usage && directory.fix.is_some());
+    }
+
+    #[test]
+    fn a_tag_is_given_once() {
+        let tags = |names: [&str; 2]| names.map(|name| (name.to_owned(), "1".to_owned()));
+        assert_eq!(refuse_repeated_tags(&tags(["a", "b"])), Ok(()));
+        assert_eq!(refuse_repeated_tags(&tags(["a", "a"])).unwrap_err().exit, Exit::Usage);
     }
 }

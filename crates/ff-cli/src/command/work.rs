@@ -10,6 +10,9 @@
 //! or over. The first SIGTERM or Ctrl-C stops claiming; the second ends the commands and gives their
 //! leases back, so that the same attempt is taken up elsewhere at once; the third does not wait.
 //! A claim is never dropped half-way: what it brings after a stop is given back.
+//!
+//! A store that fails for good — its file taken away, its writer stopped, or every call failing for ten
+//! seconds — ends the worker as the second signal does, with the reason and exit code 1.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -34,12 +37,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::duration;
-use crate::error::{Error, Exit, Result, is_retryable};
+use crate::error::{Error, Exit, Result, Retry, STOPPED_FIX, is_storage};
 use crate::filter::parse_lane;
 use crate::id;
 use crate::output::{Format, Output, escape};
 use crate::process::{Event, Left, Running, Spawner, Task, describe};
-use crate::store::{Location, Purpose, Store, absolute};
+use crate::store::{File, Location, Purpose, Store, absolute};
 use crate::time;
 
 /// How often the watcher asks for all leases: a cancel is learnt well within a second.
@@ -48,9 +51,12 @@ const WATCH: Duration = Duration::from_millis(250);
 /// How long one claim waits. It bounds how long a stop waits for the claim to come back.
 const CLAIM_WAIT: Duration = Duration::from_millis(500);
 
-/// Between two tries of a call that the store was too busy for.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LAST: Duration = Duration::from_secs(2);
+/// Between two tries of a renewal at most.
+const RENEW_AGAIN: Duration = Duration::from_secs(2);
+
+/// After this long without a claim the user is told why, and again after every [`TELL_AGAIN`].
+const TELL_AFTER: Duration = Duration::from_secs(1);
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The shortest lease: below it a busy disk alone loses leases.
 const LEASE_TTL_MIN: Duration = Duration::from_millis(200);
@@ -223,6 +229,9 @@ struct Worker {
     /// Held while a claim is on its way: what is given back must not come straight back.
     claiming: tokio::sync::Mutex<()>,
     stage: watch::Receiver<Stage>,
+    stages: watch::Sender<Stage>,
+    /// The first failure that no later call mends.
+    failure: Mutex<Option<Error>>,
     lanes: Vec<LaneId>,
     capabilities: CapabilitySet,
     name: WorkerId,
@@ -245,7 +254,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
     let directory =
         std::env::current_dir().map_err(|error| Error::io("find the current directory", &error))?;
     let (stage_sender, stage) = watch::channel(Stage::Run);
-    listen_for_signals(stage_sender, output.quiet, args.grace)?;
+    listen_for_signals(stage_sender.clone(), output.quiet, args.grace)?;
     let store = Store::open(location, Purpose::Serve).await?;
     let worker = Arc::new(Worker {
         engine: store.engine(),
@@ -253,6 +262,8 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         slots: Mutex::default(),
         claiming: tokio::sync::Mutex::default(),
         stage: stage.clone(),
+        stages: stage_sender,
+        failure: Mutex::default(),
         lanes: args.lane,
         capabilities: CapabilitySet::new(args.capability),
         name: WorkerId::new(args.name),
@@ -269,19 +280,28 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         let lanes: Vec<_> = worker.lanes.iter().map(LaneId::as_str).collect();
         format!("worker {} serves {}", worker.instance, lanes.join(", "))
     });
-    let watcher = tokio::spawn(watch_leases(Arc::clone(&worker)));
+    let watchers = [
+        tokio::spawn(watch_leases(Arc::clone(&worker))),
+        tokio::spawn(watch_file(Arc::clone(&worker), store.file())),
+    ];
     let concurrency = args.concurrency.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
     });
-    let outcome = serve(&worker, concurrency, args.max, args.until_empty).await;
-    watcher.abort();
-    // The watcher holds the engine until it has noticed.
-    let _ = watcher.await;
+    let tally = serve(&worker, concurrency, args.max, args.until_empty).await;
+    for watcher in watchers {
+        watcher.abort();
+        // It holds the engine until it has noticed.
+        let _ = watcher.await;
+    }
     let stopped_at = *stage.borrow();
+    let failure = lock(&worker.failure).take();
     drop(worker);
     store.close().await;
-    let tally = outcome?;
+    // What was done before a failure is told all the same.
     tell(output, &tally)?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     Ok(if stopped_at >= Stage::Stop {
         ExitCode::from(Exit::Interrupted.code())
     } else {
@@ -379,18 +399,17 @@ async fn serve(
     concurrency: u32,
     max: Option<u64>,
     until_empty: bool,
-) -> Result<Tally> {
+) -> Tally {
     let mut stage = worker.stage.clone();
     let mut running: JoinSet<Outcome> = JoinSet::new();
     let mut claiming: Option<JoinHandle<Result<Vec<ClaimedWork>, EngineError>>> = None;
     let mut tally = Tally::default();
     let mut left = max.unwrap_or(u64::MAX);
     let mut empty = false;
-    let mut fatal = None;
     loop {
         let busy = u32::try_from(running.len()).unwrap_or(u32::MAX);
         let free = concurrency.saturating_sub(busy).min(u32::try_from(left).unwrap_or(u32::MAX));
-        let wants_work = *stage.borrow() == Stage::Run && free > 0 && !empty && fatal.is_none();
+        let wants_work = *stage.borrow() == Stage::Run && free > 0 && !empty;
         if wants_work && claiming.is_none() {
             let worker = Arc::clone(worker);
             claiming = Some(tokio::spawn(async move { worker.claim(free).await }));
@@ -410,11 +429,11 @@ async fn serve(
                                 left = left.saturating_sub(1);
                                 running.spawn(async move { worker.attend(work).await });
                             } else {
-                                running.spawn(async move { worker.release(&work.handle).await });
+                                running.spawn(async move { worker.hand_back(&work).await });
                             }
                         }
                     }
-                    Err(error) => fatal = Some(Error::engine("claim work", &error)),
+                    Err(error) => worker.fail("claim work", &error),
                 }
             }
             Some(ended) = running.join_next() => {
@@ -422,16 +441,16 @@ async fn serve(
                 match ended {
                     Ok(outcome) => tally.count(outcome),
                     // Its lease lapses and another worker takes it.
-                    Err(error) => tracing::error!(%error, "an attempt was dropped"),
+                    Err(error) => {
+                        tracing::error!(%error, "an attempt was dropped");
+                        tally.count(Outcome::Lost);
+                    }
                 }
             }
             _ = stage.changed() => {}
         }
     }
-    match fatal {
-        None => Ok(tally),
-        Some(error) => Err(error),
-    }
+    tally
 }
 
 async fn answer_of(
@@ -439,9 +458,11 @@ async fn answer_of(
 ) -> Result<Vec<ClaimedWork>, EngineError> {
     match claiming {
         None => std::future::pending().await,
+        // What it may have claimed comes back when its lease lapses.
         Some(claim) => claim.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a claim was dropped");
-            Ok(Vec::new())
+            let context = format!("a claim was dropped: {error}");
+            let source = Box::new(EngineError::Unavailable { op: "claim_batch" });
+            Err(EngineError::Contextual { source, context })
         }),
     }
 }
@@ -450,6 +471,7 @@ async fn answer_of(
 async fn watch_leases(worker: Arc<Worker>) {
     let mut ticks = tokio::time::interval(WATCH);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut retry = Retry::default();
     loop {
         ticks.tick().await;
         let slots: Vec<_> = lock(&worker.slots).values().cloned().collect();
@@ -457,22 +479,33 @@ async fn watch_leases(worker: Arc<Worker>) {
             let handles: Vec<_> = slots.iter().map(|slot| slot.handle.clone()).collect();
             match worker.engine.check_leases(&handles).await {
                 Ok(standings) => {
+                    retry = Retry::default();
                     for (slot, standing) in slots.iter().zip(standings) {
                         if let LeaseStanding::Lost { reason, .. } = standing {
                             slot.lose(reason);
                         }
                     }
                 }
-                // The keeper notices a store that stays away.
-                Err(error) => tracing::debug!(%error, "cannot check the leases"),
+                Err(error) if is_storage(&error) && retry.after(&error).is_none() => {
+                    worker.fail("check the leases", &error);
+                }
+                // The keeper notices a store that stays busy.
+                Err(error) => tracing::warn!(%error, "cannot check the leases"),
             }
         }
     }
 }
 
+/// Ends the worker when its database file is taken away.
+async fn watch_file(worker: Arc<Worker>, file: File) {
+    let failure = file.moved().await;
+    worker.give_up(failure, Stage::Stop);
+}
+
 /// Renews a lease until it is gone or the task is aborted.
 async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
     let mut pause = worker.lease_ttl / 3;
+    let mut retry = Retry::default();
     loop {
         tokio::time::sleep(pause).await;
         let asked = time::instant();
@@ -480,14 +513,21 @@ async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
             Ok(_) => {
                 *lock(&slot.lease_end) = asked + worker.lease_ttl;
                 pause = worker.lease_ttl / 3;
+                retry = Retry::default();
             }
-            Err(error) if !is_retryable(&error) => return slot.lose(error.to_string()),
+            Err(error) if retry.after(&error).is_none() => {
+                if is_storage(&error) {
+                    // The stop that follows ends the command.
+                    return worker.fail("renew a lease", &error);
+                }
+                return slot.lose(error.to_string());
+            }
             Err(error) if time::instant() >= slot.lease_end() => {
                 return slot.lose(format!("the lease ran out while renewing failed: {error}"));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot renew a lease yet");
-                pause = (worker.lease_ttl / 20).min(RETRY_LAST);
+                pause = (worker.lease_ttl / 20).min(RENEW_AGAIN);
             }
         }
     }
@@ -525,16 +565,60 @@ impl Worker {
         }
     }
 
+    /// Ends the worker on an error that no later call mends.
+    ///
+    /// Without its store it can record nothing, so what runs ends too; after a refusal it may finish.
+    fn fail(&self, doing: &str, error: &EngineError) {
+        let mut failure = Error::engine(doing, error);
+        let stage = if is_storage(error) {
+            failure.what = format!("the worker has lost its store `{}`", self.store);
+            failure = failure.context(&format!("it cannot {doing}")).fix(STOPPED_FIX);
+            Stage::Stop
+        } else {
+            Stage::Drain
+        };
+        self.give_up(failure, stage);
+    }
+
+    fn give_up(&self, failure: Error, least: Stage) {
+        {
+            let mut first = lock(&self.failure);
+            if first.is_none() {
+                // An idle worker ends at once, and its error says it all.
+                if !lock(&self.slots).is_empty() {
+                    let why = failure.why.clone().unwrap_or_default();
+                    let next = if least == Stage::Stop { "ending" } else { "finishing" };
+                    self.say(|| format!("{}: {why}; {next} what runs", failure.what));
+                }
+                *first = Some(failure);
+            }
+        }
+        self.stages.send_if_modified(|stage| {
+            let raises = *stage < least;
+            if raises {
+                *stage = least;
+            }
+            raises
+        });
+    }
+
+    fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
     fn policy(&self) -> ClaimPolicy {
         let ttl_ms = u32::try_from(time::millis(self.lease_ttl)).unwrap_or(u32::MAX);
         let wait = self.wait_for_work.then_some(CLAIM_WAIT);
         ClaimPolicy::new(self.name.clone(), self.instance.clone(), ttl_ms, wait)
     }
 
-    /// Claims up to `max`; a busy store is asked again until the worker is to stop.
+    /// Claims up to `max`; a busy store is asked again until the worker is to stop, a failing one for a
+    /// while.
     async fn claim(&self, max: u32) -> Result<Vec<ClaimedWork>, EngineError> {
         let _claiming = self.claiming.lock().await;
-        let mut pause = RETRY_FIRST;
+        let mut stage = self.stage.clone();
+        let mut retry = Retry::default();
+        let mut tell_at = time::instant() + TELL_AFTER;
         loop {
             let answer = self
                 .engine
@@ -545,16 +629,22 @@ impl Worker {
                     max.min(CLAIM_BATCH_MAX),
                 )
                 .await;
-            match answer {
-                Err(error) if is_retryable(&error) => {
-                    tracing::warn!(%error, "cannot claim yet");
-                    if *self.stage.borrow() != Stage::Run {
-                        return Ok(Vec::new());
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_LAST);
-                }
-                answer => return answer,
+            let error = match answer {
+                Ok(works) => return Ok(works),
+                Err(error) => error,
+            };
+            let Some(pause) = retry.after(&error) else { return Err(error) };
+            tracing::warn!(%error, "cannot claim yet");
+            if time::instant() >= tell_at {
+                tell_at = time::instant() + TELL_AGAIN;
+                let why = Error::engine("claim work", &error);
+                self.say(|| {
+                    format!("{} yet: {}; trying again", why.what, why.why.unwrap_or_default())
+                });
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = reached(&mut stage, Stage::Drain) => return Ok(Vec::new()),
             }
         }
     }
@@ -637,12 +727,16 @@ impl Worker {
             () = reached(&mut stage, Stage::Stop) => {
                 self.end(&mut command).await;
                 command.finish().await;
-                let outcome = self.release(&slot.handle).await;
-                let note = match outcome {
-                    Outcome::Released => "stopped and given back",
-                    _ => "stopped; its lease was gone already",
+                return match self.release(&slot.handle).await {
+                    Ok(()) => (Outcome::Released, "stopped and given back".to_owned()),
+                    Err(error) if error.is_stale() => {
+                        (Outcome::Lost, "stopped; its lease was gone already".to_owned())
+                    }
+                    Err(error) => (
+                        Outcome::Lost,
+                        format!("stopped, but not given back: {error}; its lease lapses"),
+                    ),
                 };
-                return (outcome, note.to_owned());
             }
         };
         let verdict = match event {
@@ -674,29 +768,37 @@ impl Worker {
         }
     }
 
-    async fn release(&self, handle: &Handle) -> Outcome {
+    /// Gives back what a claim brought after the worker was to stop.
+    async fn hand_back(&self, work: &ClaimedWork) -> Outcome {
+        match self.release(&work.handle).await {
+            Ok(()) => Outcome::Released,
+            Err(error) => {
+                let id = id::show(&work.execution_id);
+                self.say(|| format!("{id} could not be given back: {error}; its lease lapses"));
+                Outcome::Lost
+            }
+        }
+    }
+
+    async fn release(&self, handle: &Handle) -> Result<(), EngineError> {
         // Nothing is given back before the worker is to stop, so no claim follows the one that is out.
         drop(self.claiming.lock().await);
         let give_up = time::instant() + self.lease_ttl;
-        let mut pause = RETRY_FIRST;
+        let mut retry = Retry::default();
         loop {
-            match self.engine.release_lease(handle).await {
-                Ok(()) => return Outcome::Released,
-                Err(error) if is_retryable(&error) && time::instant() < give_up => {
+            let Err(error) = self.engine.release_lease(handle).await else { return Ok(()) };
+            match retry.after(&error) {
+                Some(pause) if time::instant() < give_up && !self.has_failed() => {
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_LAST);
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "a lease could not be given back");
-                    return Outcome::Lost;
-                }
+                _ => return Err(error),
             }
         }
     }
 
     /// Tells the engine, again and again while the store is busy, until the lease ends.
     async fn report(&self, slot: &Slot, mut verdict: Verdict) -> (Outcome, String) {
-        let mut pause = RETRY_FIRST;
+        let mut retry = Retry::default();
         loop {
             let answer = match &verdict {
                 Verdict::Complete(result) => {
@@ -715,11 +817,14 @@ impl Worker {
                 Ok(answer) => return answer,
                 Err(error) => error,
             };
-            if is_retryable(&error) && time::instant() < slot.lease_end() {
-                tracing::warn!(%error, "cannot report an attempt yet");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY_LAST);
-                continue;
+            match retry.after(&error) {
+                Some(pause) if time::instant() < slot.lease_end() => {
+                    tracing::warn!(%error, "cannot report an attempt yet");
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                None if is_storage(&error) => self.fail("record an attempt", &error),
+                _ => {}
             }
             match (&verdict, error) {
                 (
@@ -760,7 +865,13 @@ fn verdict(status: ExitStatus, left: Left, limit: usize) -> Verdict {
         return too_large(limit);
     }
     if status.success() {
-        return Verdict::Complete(left.stdout);
+        return match left.unread {
+            None => Verdict::Complete(left.stdout),
+            Some(why) => Verdict::Fail(
+                format!("the result could not be read to its end: {why}"),
+                FailureClass::Transient,
+            ),
+        };
     }
     let permanent =
         status.code().and_then(|code| PERMANENT.iter().find(|(known, _)| *known == code));
@@ -785,8 +896,12 @@ mod tests {
     use super::*;
 
     fn after(raw: i32, stderr: &str) -> Verdict {
-        let left =
-            Left { stdout: b"out".to_vec(), too_large: false, stderr_tail: stderr.to_owned() };
+        let left = Left {
+            stdout: b"out".to_vec(),
+            too_large: false,
+            unread: None,
+            stderr_tail: stderr.to_owned(),
+        };
         verdict(ExitStatus::from_raw(raw), left, 10)
     }
 
@@ -815,10 +930,18 @@ mod tests {
 
     #[test]
     fn a_result_that_is_too_large_fails_for_good_whatever_the_exit_code() {
-        let left = Left { stdout: Vec::new(), too_large: true, stderr_tail: String::new() };
-        let Verdict::Fail(reason, class) = verdict(ExitStatus::from_raw(0), left, 10) else {
+        let left = || Left {
+            stdout: Vec::new(),
+            too_large: true,
+            unread: None,
+            stderr_tail: String::new(),
+        };
+        let Verdict::Fail(reason, class) = verdict(ExitStatus::from_raw(0), left(), 10) else {
             panic!()
         };
+        let cut = Left { too_large: false, unread: Some("EIO".to_owned()), ..left() };
+        let cut = verdict(ExitStatus::from_raw(0), cut, 10);
+        assert!(matches!(cut, Verdict::Fail(_, FailureClass::Transient)), "half a result");
         assert_eq!(class, FailureClass::Permanent);
         assert!(reason.contains("more than 10 bytes"));
     }

@@ -80,6 +80,16 @@ impl Store {
         Process(self.ff(&line).stderr(Stdio::null()).spawn().unwrap())
     }
 
+    /// As [`Self::worker`], with its stderr in the file that is answered too.
+    pub(crate) fn told_worker(&self, flags: &[&str], script: &str) -> (Process, PathBuf) {
+        let path = self.path("worker.err");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut line = vec!["work"];
+        line.extend(flags);
+        line.extend(["--", "sh", "-c", script]);
+        (Process(self.ff(&line).stderr(file).spawn().unwrap()), path)
+    }
+
     /// One execution as JSON.
     pub(crate) fn get(&self, id: &str) -> Value {
         self.run(&["exec", "get", id, "--json"]).json()
