@@ -10,9 +10,9 @@ use ff_core::EngineError;
 use ff_core::backend::BackendTag;
 use ff_core::capability::BackendIdentity;
 use ff_core::machine::Command;
-use ff_core::machine::drive::{ClaimRequest, Settled};
+use ff_core::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use ff_core::machine::execution::{Complete, Fail};
-use ff_core::machine::lease::{Claimed, Renew};
+use ff_core::machine::lease::Renew;
 use ff_core::state::PublicState;
 use ff_core::store::{Reader, Store, Wake};
 use ff_core::types::TimestampMs;
@@ -135,7 +135,7 @@ impl Store for Wrong {
         self.right.execute_all(commands).await
     }
 
-    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, EngineError> {
+    async fn claim(&self, request: ClaimRequest) -> Result<ClaimStep, EngineError> {
         Store::claim(&self.right, request).await
     }
 
