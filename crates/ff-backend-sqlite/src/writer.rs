@@ -56,7 +56,7 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// How often an idle writer looks for changes of other processes while someone waits for them.
-const LOOK_AROUND: Duration = Duration::from_millis(10);
+const LOOK_AROUND: Duration = Duration::from_millis(20);
 
 /// How long the lock stays free between groups while another process writes too. SQLite's busy
 /// wait is unfair: a saturated writer would starve a neighbour's heartbeat.
