@@ -212,7 +212,9 @@ fn on_store(command: Command, location: &Location, output: Output) -> Result<Exi
             Command::Backup(args) => {
                 interruptible(command::backup::run(location, output, args)).await
             }
-            Command::Completion(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),
+            Command::Completion(_) | Command::Bench(_) => {
+                unreachable!("these two open no store and are run before")
+            }
         }
     });
     // A blocking read of stdin would hold the process until its next byte.

@@ -137,7 +137,9 @@ Its exit code says what becomes of the attempt:
 The end of stderr is stored as the reason of a failure.
 
 Ctrl-C or SIGTERM once: take no more work, finish what runs. Twice: end the commands and give their
-work back; exit code 130. COMMAND and what it starts die with the worker, even by kill -9.";
+work back; exit code 130. COMMAND and what it starts die with the worker, also
+by kill -9. What leaves COMMAND's process group (setsid) is on its own, and so is what COMMAND started
+when worker and helper are killed in the same moment.";
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {
     let ttl = duration::parse(text)?;
