@@ -107,6 +107,11 @@ impl State {
                 self.lanes.insert(lane.id.clone(), lane.clone());
             }
             Change::Forget { execution_id } => self.forget(key(execution_id)),
+            Change::Budget(write) => match *write {},
+            Change::Flow(write) => match *write {},
+            Change::Stream(write) => match *write {},
+            Change::Suspension(write) => match *write {},
+            Change::Worker(write) => match *write {},
         }
     }
 

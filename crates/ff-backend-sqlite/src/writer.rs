@@ -2,10 +2,10 @@
 //!
 //! Commands wait in a [`Queue`]. The thread opens one immediate transaction, and for each command
 //! that waits — at most 256, 8 MiB of payload or 20 ms — loads, decides and writes. After COMMIT
-//! it answers the callers and wakes waiters, in that order. No command waits for others to come.
+//! it tells raw listeners, answers the callers and wakes waiters, in that order. No command waits for others to come.
 //!
 //! ```text
-//! idle ──command──▶ BEGIN IMMEDIATE ──▶ run, run, run … ──▶ raise the clock's floor ──▶ COMMIT ──▶ answer ──▶ wake
+//! idle ──command──▶ BEGIN IMMEDIATE ──▶ run, run, run … ──▶ raise the clock's floor ──▶ COMMIT ──▶ tell ──▶ answer ──▶ wake
 //! ```
 //!
 //! What can go wrong, and what is left:
@@ -382,6 +382,7 @@ impl Writer {
                     continue;
                 }
             };
+            self.note_newest_completion();
             match self.run_one(&mut queued, now) {
                 Outcome::Kept { opens_work } => self.finish(vec![queued], true, opens_work, now),
                 Outcome::Refused | Outcome::Broken => {
@@ -413,6 +414,8 @@ impl Writer {
             }
             return;
         }
+        // Whoever is answered and subscribes then must not be told of what it knows.
+        self.broadcast_completions();
         for queued in ran {
             queued.job.answer(None);
         }
@@ -424,7 +427,6 @@ impl Writer {
             self.shared.work.send_modify(|generation| *generation += 1);
         }
         self.pace.sweeps.look_soon(self.pace.stopwatch.monotonic());
-        self.broadcast_completions();
     }
 
     /// Keeps the lock free for [`COURTESY`] after the last group while a neighbour may want it. Whoever comes later than
@@ -538,11 +540,9 @@ impl Writer {
         self.shared.work.send_modify(|generation| *generation += 1);
     }
 
-    /// Before a group, if somebody listens: what is newer afterwards is this group's.
+    /// Before the first write: what is newer at the end is this transaction's, whoever listens by
+    /// then.
     fn note_newest_completion(&mut self) {
-        if self.shared.completions.receiver_count() == 0 {
-            return;
-        }
         if let Ok(bounds) = SqliteSession::new(&self.conn).event_bounds(Topic::Completion) {
             self.pace.last_completion = bounds.newest;
         }

@@ -2,6 +2,7 @@
 
 use super::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
 use super::transition::Change;
+use super::{budget, flow, stream, suspension, worker};
 use crate::EngineError;
 use crate::types::{AttemptIndex, ExecutionId, LaneId, Namespace};
 
@@ -24,6 +25,16 @@ pub struct Footprint {
     pub lane: Option<LaneId>,
     /// How many distinct gate keys wait on the lane, and whether this one is among them.
     pub gate: Option<(LaneId, String)>,
+    /// Budgets and quotas.
+    pub budget: budget::Wanted,
+    /// Flows, edges and edge groups.
+    pub flow: flow::Wanted,
+    /// Frames and summaries.
+    pub stream: stream::Wanted,
+    /// Suspensions, waitpoints, signals and keys.
+    pub suspension: suspension::Wanted,
+    /// Registered workers.
+    pub worker: worker::Wanted,
 }
 
 impl Footprint {
@@ -73,6 +84,11 @@ pub struct Snapshot {
     pub lane: Option<Lane>,
     pub gate_keys: usize,
     pub gate_known: bool,
+    pub budget: budget::Seen,
+    pub flow: flow::Seen,
+    pub stream: stream::Seen,
+    pub suspension: suspension::Seen,
+    pub worker: worker::Seen,
 }
 
 impl Snapshot {
@@ -109,6 +125,11 @@ impl Snapshot {
                 Change::PutDedup(dedup) => self.dedup = Some(dedup.clone()),
                 Change::RegisterLane { .. } | Change::PutLane(_) => {}
                 Change::Forget { .. } => self.execution = None,
+                Change::Budget(write) => self.budget.apply(write),
+                Change::Flow(write) => self.flow.apply(write),
+                Change::Stream(write) => self.stream.apply(write),
+                Change::Suspension(write) => self.suspension.apply(write),
+                Change::Worker(write) => self.worker.apply(write),
             }
         }
     }

@@ -17,11 +17,13 @@
 //! Invariant: what is due is applied before a command decides ([`drive::run`]), so no answer
 //! depends on whether a background sweep has run.
 
+pub mod budget;
 pub mod command;
 pub mod drive;
 pub mod epoch;
 pub mod execution;
 pub mod fence;
+pub mod flow;
 pub mod footprint;
 pub mod gate;
 pub mod ids;
@@ -32,9 +34,12 @@ pub mod policy;
 pub mod retry;
 pub mod rows;
 pub mod state;
+pub mod stream;
+pub mod suspension;
 pub mod sweep;
 pub mod terminal;
 pub mod transition;
+pub mod worker;
 
 pub use command::{Command, Context, Urgency};
 pub use fence::{Fence, Form};

@@ -1,6 +1,7 @@
 //! What a decision does to the store, as plain data.
 
 use super::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
+use super::{budget, flow, stream, suspension, worker};
 use crate::state::{PublicState, TerminalOutcome};
 use crate::types::{
     AttemptIndex, ExecutionId, FlowId, LaneId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
@@ -97,7 +98,12 @@ impl<T> Transition<T> {
             | Change::DropGrants { .. }
             | Change::PutDedup(_)
             | Change::RegisterLane { .. }
-            | Change::Forget { .. } => false,
+            | Change::Forget { .. }
+            | Change::Budget(_)
+            | Change::Flow(_)
+            | Change::Stream(_)
+            | Change::Suspension(_)
+            | Change::Worker(_) => false,
         })
     }
 }
@@ -129,6 +135,16 @@ pub enum Change {
     PutLane(Lane),
     /// Removes an ended execution with all its rows.
     Forget { execution_id: ExecutionId },
+    /// A budget or quota row.
+    Budget(budget::Write),
+    /// A flow, edge or edge group row.
+    Flow(flow::Write),
+    /// A frame or summary.
+    Stream(stream::Write),
+    /// A suspension, waitpoint, signal or key.
+    Suspension(suspension::Write),
+    /// A registered worker.
+    Worker(worker::Write),
 }
 
 /// A fact that subscribers and `verify` read, stored with the change it tells of.

@@ -68,6 +68,11 @@ impl Rows {
                 self.grants.remove(&(execution_id.clone(), *kind));
             }
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
+            Change::Budget(write) => match *write {},
+            Change::Flow(write) => match *write {},
+            Change::Stream(write) => match *write {},
+            Change::Suspension(write) => match *write {},
+            Change::Worker(write) => match *write {},
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);

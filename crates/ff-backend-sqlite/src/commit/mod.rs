@@ -52,6 +52,11 @@ pub(crate) fn all(
             }
             Change::PutLane(lane) => put_lane(conn, lane)?,
             Change::Forget { execution_id } => forget(conn, execution_id)?,
+            Change::Budget(write) => match *write {},
+            Change::Flow(write) => match *write {},
+            Change::Stream(write) => match *write {},
+            Change::Suspension(write) => match *write {},
+            Change::Worker(write) => match *write {},
         }
     }
     for event in events {
@@ -110,7 +115,12 @@ fn current_attempt<'a>(changes: &'a [Change], execution: &Execution) -> Option<&
         | Change::PutDedup(_)
         | Change::RegisterLane { .. }
         | Change::PutLane(_)
-        | Change::Forget { .. } => None,
+        | Change::Forget { .. }
+        | Change::Budget(_)
+        | Change::Flow(_)
+        | Change::Stream(_)
+        | Change::Suspension(_)
+        | Change::Worker(_) => None,
     })
 }
 
