@@ -47,17 +47,18 @@ use crate::contracts::{
     CreateQuotaPolicyResult, DeliverApprovalSignalArgs, DeliverSignalArgs, DeliverSignalResult,
     EdgeDependencyPolicy, EdgeDirection, EdgeSnapshot, EvaluateFlowEligibilityArgs,
     EvaluateFlowEligibilityResult, ExecutionInfo, ExecutionSummary, FailExecutionArgs,
-    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, HeartbeatWorkerArgs,
-    HeartbeatWorkerOutcome, IssueClaimGrantArgs, IssueClaimGrantOutcome, IssueGrantAndClaimArgs,
-    LaneStatus, LeaseStanding, ListExecutionsPage, ListFlowsPage, ListLanesPage,
-    ListPendingWaitpointsArgs, ListPendingWaitpointsResult, ListSuspendedPage, ListWorkersArgs,
-    ListWorkersResult, MarkWorkerDeadArgs, MarkWorkerDeadOutcome, QuotaPolicyLimits,
-    RecordSpendArgs, RegisterWorkerArgs, RegisterWorkerOutcome, ReleaseAdmissionArgs,
-    ReleaseAdmissionResult, ReleaseBudgetArgs, RenewLeaseArgs, RenewLeaseResult,
-    ReplayExecutionArgs, ReplayExecutionResult, ReportUsageAdminArgs, ResetBudgetArgs,
-    ResetBudgetResult, ResolveDependencyArgs, ResolveDependencyOutcome, ResumeExecutionArgs,
-    ResumeExecutionResult, RevokeLeaseArgs, RevokeLeaseResult, SetEdgeGroupPolicyResult,
-    StageDependencyEdgeArgs, StageDependencyEdgeResult, TransitionInfo,
+    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, FindFlowsArgs, FindFlowsPage,
+    FlowGraph, HeartbeatWorkerArgs, HeartbeatWorkerOutcome, IssueClaimGrantArgs,
+    IssueClaimGrantOutcome, IssueGrantAndClaimArgs, LaneStatus, LeaseStanding, ListExecutionsPage,
+    ListFlowsPage, ListLanesPage, ListPendingWaitpointsArgs, ListPendingWaitpointsResult,
+    ListSuspendedPage, ListWorkersArgs, ListWorkersResult, MarkWorkerDeadArgs,
+    MarkWorkerDeadOutcome, QuotaPolicyLimits, RecordSpendArgs, RegisterWorkerArgs,
+    RegisterWorkerOutcome, ReleaseAdmissionArgs, ReleaseAdmissionResult, ReleaseBudgetArgs,
+    RenewLeaseArgs, RenewLeaseResult, ReplayExecutionArgs, ReplayExecutionResult,
+    ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
+    ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
+    RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
+    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
 };
 use crate::contracts::{
     CancelFlowResult, ExecutionContext, ExecutionSnapshot, FlowSnapshot, IssueReclaimGrantArgs,
@@ -1193,6 +1194,49 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn set_lane_state(&self, lane: &LaneId, state: LaneState) -> Result<(), EngineError> {
         unavailable("set_lane_state")
+    }
+
+    /// Stores a whole graph, or nothing: the flow, its executions, their edges, all counting at
+    /// once.
+    ///
+    /// Nodes without upstreams are claimable when it returns, the others wait. At most
+    /// [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges. A cycle, an edge to itself, an unknown
+    /// node, an id given twice or already stored, a quorum that its node's edges cannot reach and
+    /// whatever [`create_execution`](Self::create_execution) refuses is refused, naming the node.
+    /// Safe to repeat: the same graph under the same id answers `Duplicate`; another graph under
+    /// that id is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
+        unavailable("submit_flow")
+    }
+
+    /// Reads a flow with its nodes, edges and edge groups at one moment.
+    ///
+    /// At most [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges; a flow that has more says so.
+    #[cfg(feature = "core")]
+    async fn describe_flow_graph(&self, id: &FlowId) -> Result<Option<FlowGraph>, EngineError> {
+        unavailable("describe_flow_graph")
+    }
+
+    /// Finds up to two flows whose UUID starts with these hexadecimal digits, hyphens ignored.
+    ///
+    /// One answer is the flow, two say the prefix is not unique. A prefix that is empty or has
+    /// other characters is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn resolve_flow_prefix(&self, prefix: &str) -> Result<Vec<FlowId>, EngineError> {
+        unavailable("resolve_flow_prefix")
+    }
+
+    /// Finds flows by state, kind, namespace and tag, in the order of their ids.
+    ///
+    /// At most [`FIND_FLOWS_MAX_LIMIT`](contracts::FIND_FLOWS_MAX_LIMIT) a page. A page examines a
+    /// bounded number of flows, so it may be short, even empty, while `next_cursor` is set; only an
+    /// absent cursor ends the search.
+    #[cfg(feature = "core")]
+    async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
+        unavailable("find_flows")
     }
 }
 
