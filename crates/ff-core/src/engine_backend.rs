@@ -60,6 +60,11 @@ use crate::contracts::{
     RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
     StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
 };
+#[cfg(feature = "core")]
+use crate::contracts::{
+    BindQuotaArgs, BindQuotaResult, BudgetDimension, BudgetOverage, Explanation, ListBudgetsPage,
+    ListQuotaPoliciesPage, QuotaTarget, SetBudgetLimitsArgs, UnbindQuotaResult,
+};
 use crate::contracts::{
     CancelFlowResult, ExecutionContext, ExecutionSnapshot, FlowSnapshot, IssueReclaimGrantArgs,
     IssueReclaimGrantOutcome, ReclaimExecutionArgs, ReclaimExecutionOutcome, ReportUsageResult,
@@ -1237,6 +1242,81 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
         unavailable("find_flows")
+    /// Holds a lane or an execution to a quota policy, in place of an earlier one. Safe to repeat:
+    /// `AlreadyBound`.
+    ///
+    /// From then on each claim of what is bound takes a slot for as long as its lease lives, and an
+    /// entry in the window. What runs goes on and takes its slot. A lane may be bound before it is
+    /// used. An unknown policy is `NotFound("quota_policy")`, an unknown execution
+    /// `NotFound("execution")`, an ended one `Contention(ExecutionNotActive)`.
+    #[cfg(feature = "core")]
+    async fn bind_quota(&self, args: BindQuotaArgs) -> Result<BindQuotaResult, EngineError> {
+        unavailable("bind_quota")
+    }
+
+    /// Ends the binding of a lane or an execution; what waited for that quota comes back into
+    /// line. Safe to repeat: `NotBound`.
+    #[cfg(feature = "core")]
+    async fn unbind_quota(&self, target: QuotaTarget) -> Result<UnbindQuotaResult, EngineError> {
+        unavailable("unbind_quota")
+    }
+
+    /// Sets or tops up the limits of one dimension of a budget; what waits for room comes back as
+    /// far as there is any. Answers the dimension as it then stands.
+    ///
+    /// Setting is safe to repeat; raising adds again. An unknown budget is `NotFound("budget")`; a
+    /// limit above 2^63-1 is `Validation(InvalidInput)` and nothing changes.
+    #[cfg(feature = "core")]
+    async fn set_budget_limits(
+        &self,
+        args: SetBudgetLimitsArgs,
+    ) -> Result<BudgetDimension, EngineError> {
+        unavailable("set_budget_limits")
+    }
+
+    /// Lists budgets by id, after one, at most [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX) a
+    /// page.
+    #[cfg(feature = "core")]
+    async fn list_budgets(
+        &self,
+        after: Option<BudgetId>,
+        limit: u32,
+    ) -> Result<ListBudgetsPage, EngineError> {
+        unavailable("list_budgets")
+    }
+
+    /// Lists what a budget refused although it was spent, by sequence, after one, at most
+    /// [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX). Empty for an unknown budget.
+    #[cfg(feature = "core")]
+    async fn list_budget_overages(
+        &self,
+        budget_id: &BudgetId,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<BudgetOverage>, EngineError> {
+        unavailable("list_budget_overages")
+    }
+
+    /// Lists quota policies by id with their live holders, after one, at most
+    /// [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX) a page.
+    #[cfg(feature = "core")]
+    async fn list_quota_policies(
+        &self,
+        after: Option<QuotaPolicyId>,
+        limit: u32,
+    ) -> Result<ListQuotaPoliciesPage, EngineError> {
+        unavailable("list_quota_policies")
+    }
+
+    /// Tells why an execution is not running: each gate with verdict, evidence and, where known,
+    /// when it opens. Writes nothing.
+    ///
+    /// An unknown execution is `NotFound("execution")`.
+    ///
+    /// A gate whose rows cannot be read is `Unknown`, never open.
+    #[cfg(feature = "core")]
+    async fn explain(&self, id: &ExecutionId) -> Result<Explanation, EngineError> {
+        unavailable("explain")
     }
 }
 
