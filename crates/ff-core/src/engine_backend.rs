@@ -1242,6 +1242,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
         unavailable("find_flows")
+    }
+
     /// Holds a lane or an execution to a quota policy, in place of an earlier one. Safe to repeat:
     /// `AlreadyBound`.
     ///
