@@ -1087,6 +1087,32 @@ pub trait EngineBackend: Send + Sync + 'static {
 
     // ---- Beyond the contract ----
 
+    /// Lists open suspensions with what they wait for, by execution id.
+    ///
+    /// A page holds 100 rows by default, at most
+    /// [`LIST_WAITING_MAX_LIMIT`](contracts::LIST_WAITING_MAX_LIMIT); limits are clamped into
+    /// 1..=1000. Shows no token.
+    #[cfg(feature = "core")]
+    async fn list_waiting(
+        &self,
+        args: contracts::ListWaitingArgs,
+    ) -> Result<contracts::ListWaitingPage, EngineError> {
+        unavailable("list_waiting")
+    }
+
+    /// Answers a waitpoint in an operator's name: a signal with any name and payload, without the
+    /// token. A privileged call.
+    ///
+    /// Refused as [`deliver_signal`](Self::deliver_signal) is, but an unknown waitpoint is
+    /// `NotFound("waitpoint")`. Safe to repeat with the same idempotency key: `Duplicate`.
+    #[cfg(feature = "core")]
+    async fn answer_waitpoint(
+        &self,
+        args: contracts::AnswerWaitpointArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        unavailable("answer_waitpoint")
+    }
+
     /// Stores new executions, all or none, in the order given.
     ///
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
