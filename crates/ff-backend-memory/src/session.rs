@@ -36,6 +36,10 @@ impl<'a> MemorySession<'a> {
         *self.state = kept;
     }
 
+    pub(crate) fn state(&self) -> &State {
+        self.state
+    }
+
     fn current(&self, execution: &Execution) -> Option<&Attempt> {
         self.state.attempts.get(&(key(&execution.id), execution.attempt_index.0))
     }
@@ -51,6 +55,7 @@ impl<'a> MemorySession<'a> {
         match topic {
             Topic::Lease => &self.state.lease_events,
             Topic::Completion => &self.state.completions,
+            Topic::Signal => &self.state.signal_events,
         }
     }
 
@@ -86,6 +91,7 @@ impl Reader for MemorySession<'_> {
             }
             seen.execution = Some(execution.clone());
         }
+        seen.suspension = self.state.suspensions.load(footprint, seen.execution.as_ref());
         seen.grant = self.newest_grant(footprint);
         seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
             self.state.dedup.get(&(namespace.0.clone(), dedup_key.clone())).cloned()
@@ -330,8 +336,12 @@ impl Session for MemorySession<'_> {
     ) -> Result<usize, EngineError> {
         let mut trimmed = 0;
         let state = &mut *self.state;
-        for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events]
-        {
+        for outbox in [
+            &mut state.lease_events,
+            &mut state.completions,
+            &mut state.operator_events,
+            &mut state.signal_events,
+        ] {
             let old: Vec<i64> = outbox
                 .rows
                 .iter()
@@ -358,6 +368,7 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
+        trimmed += state.suspensions.trim(now, events_before, limit);
         trimmed += keys.len() + grants.len();
         for at in keys {
             state.dedup.remove(&at);
@@ -382,6 +393,7 @@ fn at(event: &Event) -> TimestampMs {
         Event::Lease(event) => event.at,
         Event::Completion(event) => event.at,
         Event::Operator(event) => event.at,
+        Event::Signal(event) => event.at,
         Event::Transition(row) => row.at,
     }
 }

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, Lane};
 use ff_core::machine::transition::{Change, Event, TransitionRow};
+use ff_core::state::LifecyclePhase;
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
+
+use crate::suspension::Suspensions;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) lease_events: Outbox,
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
+    pub(crate) signal_events: Outbox,
+    pub(crate) suspensions: Suspensions,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -110,7 +115,10 @@ impl State {
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
             Change::Stream(write) => match *write {},
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(write) => match Suspensions::moves_due(write) {
+                Some(id) => self.with_indexes(key(id), |state| state.suspensions.apply(write)),
+                None => self.suspensions.apply(write),
+            },
             Change::Worker(write) => match *write {},
         }
     }
@@ -120,6 +128,7 @@ impl State {
             Event::Lease(_) => self.lease_events.push(event.clone()),
             Event::Completion(_) => self.completions.push(event.clone()),
             Event::Operator(_) => self.operator_events.push(event.clone()),
+            Event::Signal(_) => self.signal_events.push(event.clone()),
             Event::Transition(row) => {
                 self.transitions.insert((key(&row.execution_id), row.version), row.clone());
             }
@@ -142,6 +151,7 @@ impl State {
         self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+        self.suspensions.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.
@@ -188,7 +198,11 @@ impl State {
             .and_then(|attempt| attempt.lease_expires_at);
         let ended =
             execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
-        Entries { line, due: execution.due_at(), lease_expiry, ended }
+        let timeout = (execution.state.lifecycle_phase == LifecyclePhase::Suspended)
+            .then(|| self.suspensions.timeout_at(&at))
+            .flatten();
+        let due = [execution.due_at(), timeout].into_iter().flatten().min();
+        Entries { line, due, lease_expiry, ended }
     }
 }
 

@@ -11,3 +11,4 @@ pub mod model;
 pub mod probe;
 pub mod race;
 pub mod suite;
+pub mod suspension;

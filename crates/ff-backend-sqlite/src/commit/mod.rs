@@ -2,6 +2,8 @@
 //!
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
+mod suspension;
+
 use ff_core::EngineError;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
 use ff_core::machine::transition::{
@@ -55,7 +57,7 @@ pub(crate) fn all(
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
             Change::Stream(write) => match *write {},
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(write) => suspension::write(conn, write)?,
             Change::Worker(write) => match *write {},
         }
     }
@@ -64,6 +66,7 @@ pub(crate) fn all(
             Event::Lease(event) => add_lease_event(conn, event)?,
             Event::Completion(event) => add_completion_event(conn, event, now)?,
             Event::Operator(event) => add_operator_event(conn, event)?,
+            Event::Signal(event) => suspension::add_event(conn, event)?,
             Event::Transition(row) => add_transition(conn, row)?,
         }
     }
@@ -83,6 +86,10 @@ pub(crate) fn trim(
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
         (statement::OPERATOR_EVENT_TRIM, events_before),
+        (statement::SIGNAL_EVENT_TRIM, events_before),
+        (statement::WAITPOINT_TRIM, events_before),
+        (statement::SIGNAL_DEDUP_TRIM, now),
+        (statement::SUSPEND_DEDUP_TRIM, now),
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
     ] {
@@ -325,6 +332,7 @@ fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
     ] {
         run(conn, sql, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    suspension::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
 }

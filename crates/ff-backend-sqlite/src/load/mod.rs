@@ -1,5 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
+pub(crate) mod suspension;
+
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind};
@@ -39,6 +41,7 @@ pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snaps
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    seen.suspension = suspension::seen(conn, footprint, seen.execution.as_ref())?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;
     }

@@ -19,6 +19,7 @@ use super::limits::{
     CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, LANE_GATE_KEYS_MAX,
 };
 use super::rows::Candidate;
+use super::suspension::ExpireWaitpoints;
 use super::sweep::{self, Due, Forget};
 use super::{Command, Context, Transition, gate};
 use crate::EngineError;
@@ -160,8 +161,13 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         let gone = run_if_readable(session, &forget, cx)?.is_some_and(|done| done.outcome);
         forgotten += usize::from(gone);
     }
+    let mut closed = 0;
+    for execution_id in session.expired_waitpoints(cx.now, DUE_STEP_MAX)? {
+        let expire = ExpireWaitpoints { execution_id };
+        closed += usize::from(run_if_readable(session, &expire, cx)?.is_some());
+    }
     let events_before = before(cx.now, cx.limits.event_retention);
-    let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
+    let trimmed = closed + session.trim(cx.now, events_before, DUE_STEP_MAX)?;
     Ok(Swept { settled, forgotten, trimmed })
 }
 
@@ -176,7 +182,7 @@ pub struct Swept {
     pub settled: Settled,
     /// Executions removed because their retention is over.
     pub forgotten: usize,
-    /// Rows removed that time had made worthless.
+    /// Rows removed, and waitpoints closed, that time had made worthless.
     pub trimmed: usize,
 }
 

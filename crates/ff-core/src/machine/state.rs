@@ -65,6 +65,18 @@ pub fn running() -> StateVector {
     )
 }
 
+/// Waiting for signals, a timeout or an operator, for `reason`.
+pub fn suspended(reason: BlockingReason) -> StateVector {
+    vector(
+        LifecyclePhase::Suspended,
+        OwnershipState::Unowned,
+        EligibilityState::NotApplicable,
+        reason,
+        TerminalOutcome::None,
+        AttemptState::AttemptInterrupted,
+    )
+}
+
 /// Its lease ran out; a claim reclaims it.
 pub fn lease_expired() -> StateVector {
     lapsed(OwnershipState::LeaseExpiredReclaimable)
@@ -111,7 +123,7 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// assert!(!legal_transitions().contains(&(Some(PublicState::Failed), PublicState::Active)));
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
-    use PublicState::{Active, Cancelled, Completed, Delayed, Expired, Failed, Waiting};
+    use PublicState::{Active, Cancelled, Completed, Delayed, Expired, Failed, Suspended, Waiting};
     &[
         (None, Waiting),
         (None, Delayed),
@@ -124,10 +136,17 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(Active), Waiting),
         (Some(Active), Delayed),
         (Some(Active), Active),
+        (Some(Active), Suspended),
         (Some(Active), Completed),
         (Some(Active), Failed),
         (Some(Active), Cancelled),
         (Some(Active), Expired),
+        (Some(Suspended), Waiting),
+        (Some(Suspended), Delayed),
+        (Some(Suspended), Suspended),
+        (Some(Suspended), Failed),
+        (Some(Suspended), Cancelled),
+        (Some(Suspended), Expired),
         (Some(Completed), Waiting),
         (Some(Failed), Waiting),
         (Some(Cancelled), Waiting),
@@ -148,6 +167,7 @@ mod tests {
                 PublicState::Delayed,
             ),
             (running(), PublicState::Active),
+            (suspended(BlockingReason::WaitingForSignal), PublicState::Suspended),
             (lease_expired(), PublicState::Active),
             (lease_revoked(), PublicState::Active),
             (

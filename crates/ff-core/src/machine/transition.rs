@@ -1,6 +1,7 @@
 //! What a decision does to the store, as plain data.
 
 use super::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
+use super::suspension::SignalEvent;
 use super::{budget, flow, stream, suspension, worker};
 use crate::state::{PublicState, TerminalOutcome};
 use crate::types::{
@@ -102,8 +103,8 @@ impl<T> Transition<T> {
             | Change::Budget(_)
             | Change::Flow(_)
             | Change::Stream(_)
-            | Change::Suspension(_)
             | Change::Worker(_) => false,
+            Change::Suspension(write) => write.is_due_some_time(),
         })
     }
 }
@@ -156,6 +157,8 @@ pub enum Event {
     Completion(CompletionEvent),
     /// An operator changed something.
     Operator(OperatorEvent),
+    /// A signal was accepted.
+    Signal(SignalEvent),
     /// An execution's state moved.
     Transition(TransitionRow),
 }
