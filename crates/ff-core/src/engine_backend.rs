@@ -47,17 +47,23 @@ use crate::contracts::{
     CreateQuotaPolicyResult, DeliverApprovalSignalArgs, DeliverSignalArgs, DeliverSignalResult,
     EdgeDependencyPolicy, EdgeDirection, EdgeSnapshot, EvaluateFlowEligibilityArgs,
     EvaluateFlowEligibilityResult, ExecutionInfo, ExecutionSummary, FailExecutionArgs,
-    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, HeartbeatWorkerArgs,
-    HeartbeatWorkerOutcome, IssueClaimGrantArgs, IssueClaimGrantOutcome, IssueGrantAndClaimArgs,
-    LaneStatus, LeaseStanding, ListExecutionsPage, ListFlowsPage, ListLanesPage,
-    ListPendingWaitpointsArgs, ListPendingWaitpointsResult, ListSuspendedPage, ListWorkersArgs,
-    ListWorkersResult, MarkWorkerDeadArgs, MarkWorkerDeadOutcome, QuotaPolicyLimits,
-    RecordSpendArgs, RegisterWorkerArgs, RegisterWorkerOutcome, ReleaseAdmissionArgs,
-    ReleaseAdmissionResult, ReleaseBudgetArgs, RenewLeaseArgs, RenewLeaseResult,
-    ReplayExecutionArgs, ReplayExecutionResult, ReportUsageAdminArgs, ResetBudgetArgs,
-    ResetBudgetResult, ResolveDependencyArgs, ResolveDependencyOutcome, ResumeExecutionArgs,
-    ResumeExecutionResult, RevokeLeaseArgs, RevokeLeaseResult, SetEdgeGroupPolicyResult,
-    StageDependencyEdgeArgs, StageDependencyEdgeResult, TransitionInfo,
+    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, FindFlowsArgs, FindFlowsPage,
+    FlowGraph, HeartbeatWorkerArgs, HeartbeatWorkerOutcome, IssueClaimGrantArgs,
+    IssueClaimGrantOutcome, IssueGrantAndClaimArgs, LaneStatus, LeaseStanding, ListExecutionsPage,
+    ListFlowsPage, ListLanesPage, ListPendingWaitpointsArgs, ListPendingWaitpointsResult,
+    ListSuspendedPage, ListWorkersArgs, ListWorkersResult, MarkWorkerDeadArgs,
+    MarkWorkerDeadOutcome, QuotaPolicyLimits, RecordSpendArgs, RegisterWorkerArgs,
+    RegisterWorkerOutcome, ReleaseAdmissionArgs, ReleaseAdmissionResult, ReleaseBudgetArgs,
+    RenewLeaseArgs, RenewLeaseResult, ReplayExecutionArgs, ReplayExecutionResult,
+    ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
+    ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
+    RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
+    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
+};
+#[cfg(feature = "core")]
+use crate::contracts::{
+    BindQuotaArgs, BindQuotaResult, BudgetDimension, BudgetOverage, Explanation, ListBudgetsPage,
+    ListQuotaPoliciesPage, QuotaTarget, SetBudgetLimitsArgs, UnbindQuotaResult,
 };
 use crate::contracts::{
     CancelFlowResult, ExecutionContext, ExecutionSnapshot, FlowSnapshot, IssueReclaimGrantArgs,
@@ -1081,6 +1087,32 @@ pub trait EngineBackend: Send + Sync + 'static {
 
     // ---- Beyond the contract ----
 
+    /// Lists open suspensions with what they wait for, by execution id.
+    ///
+    /// A page holds 100 rows by default, at most
+    /// [`LIST_WAITING_MAX_LIMIT`](contracts::LIST_WAITING_MAX_LIMIT); limits are clamped into
+    /// 1..=1000. Shows no token.
+    #[cfg(feature = "core")]
+    async fn list_waiting(
+        &self,
+        args: contracts::ListWaitingArgs,
+    ) -> Result<contracts::ListWaitingPage, EngineError> {
+        unavailable("list_waiting")
+    }
+
+    /// Answers a waitpoint in an operator's name: a signal with any name and payload, without the
+    /// token. A privileged call.
+    ///
+    /// Refused as [`deliver_signal`](Self::deliver_signal) is, but an unknown waitpoint is
+    /// `NotFound("waitpoint")`. Safe to repeat with the same idempotency key: `Duplicate`.
+    #[cfg(feature = "core")]
+    async fn answer_waitpoint(
+        &self,
+        args: contracts::AnswerWaitpointArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        unavailable("answer_waitpoint")
+    }
+
     /// Stores new executions, all or none, in the order given.
     ///
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
@@ -1193,6 +1225,126 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn set_lane_state(&self, lane: &LaneId, state: LaneState) -> Result<(), EngineError> {
         unavailable("set_lane_state")
+    }
+
+    /// Stores a whole graph, or nothing: the flow, its executions, their edges, all counting at
+    /// once.
+    ///
+    /// Nodes without upstreams are claimable when it returns, the others wait. At most
+    /// [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges. A cycle, an edge to itself, an unknown
+    /// node, an id given twice or already stored, a quorum that its node's edges cannot reach and
+    /// whatever [`create_execution`](Self::create_execution) refuses is refused, naming the node.
+    /// Safe to repeat: the same graph under the same id answers `Duplicate`; another graph under
+    /// that id is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
+        unavailable("submit_flow")
+    }
+
+    /// Reads a flow with its nodes, edges and edge groups at one moment.
+    ///
+    /// At most [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges; a flow that has more says so.
+    #[cfg(feature = "core")]
+    async fn describe_flow_graph(&self, id: &FlowId) -> Result<Option<FlowGraph>, EngineError> {
+        unavailable("describe_flow_graph")
+    }
+
+    /// Finds up to two flows whose UUID starts with these hexadecimal digits, hyphens ignored.
+    ///
+    /// One answer is the flow, two say the prefix is not unique. A prefix that is empty or has
+    /// other characters is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn resolve_flow_prefix(&self, prefix: &str) -> Result<Vec<FlowId>, EngineError> {
+        unavailable("resolve_flow_prefix")
+    }
+
+    /// Finds flows by state, kind, namespace and tag, in the order of their ids.
+    ///
+    /// At most [`FIND_FLOWS_MAX_LIMIT`](contracts::FIND_FLOWS_MAX_LIMIT) a page. A page examines a
+    /// bounded number of flows, so it may be short, even empty, while `next_cursor` is set; only an
+    /// absent cursor ends the search.
+    #[cfg(feature = "core")]
+    async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
+        unavailable("find_flows")
+    }
+
+    /// Holds a lane or an execution to a quota policy, in place of an earlier one. Safe to repeat:
+    /// `AlreadyBound`.
+    ///
+    /// From then on each claim of what is bound takes a slot for as long as its lease lives, and an
+    /// entry in the window. What runs goes on and takes its slot. A lane may be bound before it is
+    /// used. An unknown policy is `NotFound("quota_policy")`, an unknown execution
+    /// `NotFound("execution")`, an ended one `Contention(ExecutionNotActive)`.
+    #[cfg(feature = "core")]
+    async fn bind_quota(&self, args: BindQuotaArgs) -> Result<BindQuotaResult, EngineError> {
+        unavailable("bind_quota")
+    }
+
+    /// Ends the binding of a lane or an execution; what waited for that quota comes back into
+    /// line. Safe to repeat: `NotBound`.
+    #[cfg(feature = "core")]
+    async fn unbind_quota(&self, target: QuotaTarget) -> Result<UnbindQuotaResult, EngineError> {
+        unavailable("unbind_quota")
+    }
+
+    /// Sets or tops up the limits of one dimension of a budget; what waits for room comes back as
+    /// far as there is any. Answers the dimension as it then stands.
+    ///
+    /// Setting is safe to repeat; raising adds again. An unknown budget is `NotFound("budget")`; a
+    /// limit above 2^63-1 is `Validation(InvalidInput)` and nothing changes.
+    #[cfg(feature = "core")]
+    async fn set_budget_limits(
+        &self,
+        args: SetBudgetLimitsArgs,
+    ) -> Result<BudgetDimension, EngineError> {
+        unavailable("set_budget_limits")
+    }
+
+    /// Lists budgets by id, after one, at most [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX) a
+    /// page.
+    #[cfg(feature = "core")]
+    async fn list_budgets(
+        &self,
+        after: Option<BudgetId>,
+        limit: u32,
+    ) -> Result<ListBudgetsPage, EngineError> {
+        unavailable("list_budgets")
+    }
+
+    /// Lists what a budget refused although it was spent, by sequence, after one, at most
+    /// [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX). Empty for an unknown budget.
+    #[cfg(feature = "core")]
+    async fn list_budget_overages(
+        &self,
+        budget_id: &BudgetId,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<BudgetOverage>, EngineError> {
+        unavailable("list_budget_overages")
+    }
+
+    /// Lists quota policies by id with their live holders, after one, at most
+    /// [`BUDGET_PAGE_MAX`](contracts::BUDGET_PAGE_MAX) a page.
+    #[cfg(feature = "core")]
+    async fn list_quota_policies(
+        &self,
+        after: Option<QuotaPolicyId>,
+        limit: u32,
+    ) -> Result<ListQuotaPoliciesPage, EngineError> {
+        unavailable("list_quota_policies")
+    }
+
+    /// Tells why an execution is not running: each gate with verdict, evidence and, where known,
+    /// when it opens. Writes nothing.
+    ///
+    /// An unknown execution is `NotFound("execution")`.
+    ///
+    /// A gate whose rows cannot be read is `Unknown`, never open.
+    #[cfg(feature = "core")]
+    async fn explain(&self, id: &ExecutionId) -> Result<Explanation, EngineError> {
+        unavailable("explain")
     }
 }
 

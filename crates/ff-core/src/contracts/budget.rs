@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::partition::Partition;
-use crate::types::{BudgetId, ExecutionId, LaneId, QuotaPolicyId, TimestampMs};
+use crate::types::{BudgetId, ExecutionId, LaneId, QuotaPolicyId, TimestampMs, WorkerInstanceId};
 
 /// A new budget: three parallel vectors name the dimensions and their limits; limit 0 is no limit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -337,6 +337,224 @@ pub enum BlockExecutionForAdmissionOutcome {
     Blocked { execution_id: ExecutionId, reason: BlockingReason },
     LuaRejected { message: String },
 }
+
+// ---- Beyond the contract ----
+
+/// What a quota policy governs.
+///
+/// A lane stands for every execution on it. An execution is held to its own binding and to that of
+/// its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaTarget {
+    Lane(LaneId),
+    Execution(ExecutionId),
+}
+
+/// Holds a lane or an execution to a quota policy, in place of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BindQuotaArgs {
+    pub target: QuotaTarget,
+    pub quota_policy_id: QuotaPolicyId,
+}
+
+impl BindQuotaArgs {
+    #[must_use]
+    pub fn new(target: QuotaTarget, quota_policy_id: QuotaPolicyId) -> Self {
+        Self { target, quota_policy_id }
+    }
+}
+
+/// Whether the call made the binding or found it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum BindQuotaResult {
+    Bound,
+    AlreadyBound,
+}
+
+/// Whether there was a binding to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum UnbindQuotaResult {
+    Unbound { quota_policy_id: QuotaPolicyId },
+    NotBound,
+}
+
+/// What becomes of one limit. 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitChange {
+    #[default]
+    Keep,
+    /// Safe to repeat.
+    Set(u64),
+    /// A top-up: adds to the limit as it stands. A repeat adds again. A dimension without a limit
+    /// keeps none.
+    Raise(u64),
+}
+
+/// Moves the limits of one dimension of a budget. What waits for room comes back as far as there
+/// is any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SetBudgetLimitsArgs {
+    pub budget_id: BudgetId,
+    pub dimension: String,
+    pub hard_limit: LimitChange,
+    pub soft_limit: LimitChange,
+}
+
+impl SetBudgetLimitsArgs {
+    #[must_use]
+    pub fn new(
+        budget_id: BudgetId,
+        dimension: impl Into<String>,
+        hard_limit: LimitChange,
+        soft_limit: LimitChange,
+    ) -> Self {
+        Self { budget_id, dimension: dimension.into(), hard_limit, soft_limit }
+    }
+}
+
+/// One dimension of a budget as it stands; a limit of 0 is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BudgetDimension {
+    pub dimension: String,
+    pub usage: u64,
+    pub hard_limit: u64,
+    pub soft_limit: u64,
+    /// Spent beyond what the budget accepted, since the last reset.
+    pub overage: u64,
+}
+
+impl BudgetDimension {
+    #[must_use]
+    pub fn new(
+        dimension: String,
+        usage: u64,
+        hard_limit: u64,
+        soft_limit: u64,
+        overage: u64,
+    ) -> Self {
+        Self { dimension, usage, hard_limit, soft_limit, overage }
+    }
+
+    /// Whether the hard limit is reached, so that no new work is admitted.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.hard_limit > 0 && self.usage >= self.hard_limit
+    }
+}
+
+/// A budget on one page: what [`BudgetStatus`] tells, and what waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BudgetOverview {
+    pub budget_id: BudgetId,
+    pub scope_type: String,
+    pub scope_id: String,
+    pub enforcement_mode: String,
+    pub on_hard_limit: String,
+    pub on_soft_limit: String,
+    /// 0 never resets.
+    pub reset_interval_ms: u64,
+    pub next_reset_at: Option<TimestampMs>,
+    pub created_at: TimestampMs,
+    pub breach_count: u64,
+    pub soft_breach_count: u64,
+    pub last_breach_at: Option<TimestampMs>,
+    pub last_breach_dim: Option<String>,
+    /// By name.
+    pub dimensions: Vec<BudgetDimension>,
+    /// Executions that wait for room in it.
+    pub waiting: u64,
+}
+
+/// A page of budgets by id; a cursor means there are more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ListBudgetsPage {
+    pub budgets: Vec<BudgetOverview>,
+    pub next_cursor: Option<BudgetId>,
+}
+
+/// An execution whose lease takes a slot of a quota.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QuotaHolder {
+    pub execution_id: ExecutionId,
+    pub lane_id: LaneId,
+    pub worker_instance_id: Option<WorkerInstanceId>,
+    pub lease_expires_at: Option<TimestampMs>,
+}
+
+impl QuotaHolder {
+    #[must_use]
+    pub fn new(
+        execution_id: ExecutionId,
+        lane_id: LaneId,
+        worker_instance_id: Option<WorkerInstanceId>,
+        lease_expires_at: Option<TimestampMs>,
+    ) -> Self {
+        Self { execution_id, lane_id, worker_instance_id, lease_expires_at }
+    }
+}
+
+/// A quota policy on one page: its limits, what it governs, who holds its slots, what waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QuotaOverview {
+    pub quota_policy_id: QuotaPolicyId,
+    pub limits: QuotaPolicyLimits,
+    pub created_at: TimestampMs,
+    /// Lanes bound to it, by name.
+    pub lanes: Vec<LaneId>,
+    /// Live leases that take a slot, at most [`QUOTA_HOLDERS_MAX`].
+    pub holders: Vec<QuotaHolder>,
+    /// How many live leases take a slot.
+    pub active: u64,
+    /// Admissions within the window that ends now.
+    pub in_window: u64,
+    /// When the oldest admission leaves the window, if the rate is used up.
+    pub rate_opens_at: Option<TimestampMs>,
+    /// Executions that wait for room in it.
+    pub waiting: u64,
+}
+
+/// A page of quota policies by id; a cursor means there are more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ListQuotaPoliciesPage {
+    pub policies: Vec<QuotaOverview>,
+    pub next_cursor: Option<QuotaPolicyId>,
+}
+
+/// Spending that a budget refused although it had happened: kept, not dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BudgetOverage {
+    /// Rises with each entry of the store.
+    pub sequence: u64,
+    pub budget_id: BudgetId,
+    /// Who spent it, where the report named an execution.
+    pub execution_id: Option<ExecutionId>,
+    pub dimension: String,
+    /// The amount that was reported and not accepted.
+    pub amount: u64,
+    /// The usage at that moment, before it.
+    pub usage: u64,
+    pub hard_limit: u64,
+    pub recorded_at: TimestampMs,
+}
+
+/// Most budgets, quota policies or overages that one page lists.
+pub const BUDGET_PAGE_MAX: u32 = 200;
+
+/// Most holders that the overview of one quota policy names.
+pub const QUOTA_HOLDERS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod budget;
 mod execution;
+mod explain;
 mod flow;
 mod lane;
 mod lease;
@@ -13,6 +14,7 @@ mod worker;
 
 pub use budget::*;
 pub use execution::*;
+pub use explain::*;
 pub use flow::*;
 pub use lane::*;
 pub use lease::*;
