@@ -188,8 +188,8 @@ impl Actor for Worker {
         if let Some(job) = self.jobs.iter_mut().find(|job| job.renew_at_ms <= now_ms) {
             job.renew_at_ms = now_ms + renewal_ms;
             let grip = job.held.grip;
-            let progress = scene.dice.chance(10).then(|| Deed::Progress(50));
-            return hold(grip, progress.unwrap_or(Deed::Renew), scene.dice.chance(2));
+            let deed = if scene.dice.chance(10) { Deed::Progress(50) } else { Deed::Renew };
+            return hold(grip, deed, scene.dice.chance(2));
         }
         if self.jobs.len() < JOBS_MAX && self.next_poll_ms <= now_ms {
             return Next::Ask(self.look_for_work(scene));

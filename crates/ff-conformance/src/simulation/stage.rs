@@ -382,11 +382,12 @@ impl Stage {
         let grip = Grip { operation: operation.number, nth };
         let number = self.numbers.get(&payload.execution_id.uuid()).copied();
         let ttl_ms = i64::try_from(payload.lease_ttl_ms).unwrap_or(i64::MAX);
+        let from_now = TimestampMs(self.now().0.saturating_add(ttl_ms));
         answer.held.push(Held {
             grip,
             number: number.unwrap_or(Number::MAX),
             epoch: payload.lease_epoch.0,
-            expires_at: expires_at.unwrap_or(TimestampMs(self.now().0 + ttl_ms)),
+            expires_at: expires_at.unwrap_or(from_now),
         });
         self.grips.insert(grip, (kind, payload));
     }
