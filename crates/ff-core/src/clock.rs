@@ -129,13 +129,20 @@ struct Reading {
 }
 
 impl EngineTime {
-    /// The engine's now for a read, never below an earlier answer. It neither raises the floor nor
-    /// notices a step.
+    /// The engine's now for the engine's own use: what [`show`](Self::show) would answer. Notes
+    /// nothing.
     pub fn peek(&self, clock: &dyn Clock) -> TimestampMs {
+        next(self.told().last, clock.wall(), clock.monotonic()).at
+    }
+
+    /// The engine's now for a caller that reads, never below an earlier answer; no later answer
+    /// lies below it. It neither raises the floor nor notices a step.
+    pub fn show(&self, clock: &dyn Clock) -> TimestampMs {
         let (wall, monotonic) = (clock.wall(), clock.monotonic());
         let mut told = self.told();
-        told.last = Some(next(told.last, wall, monotonic));
-        told.last.map_or(wall, |reading| reading.at)
+        let reading = next(told.last, wall, monotonic);
+        told.last = Some(reading);
+        reading.at
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -228,11 +235,11 @@ mod tests {
         let (clock, time) = (ManualClock::new(10_000), EngineTime::default());
         time.tick(&clock, TimestampMs(0));
         clock.advance(ms(500));
-        assert_eq!(time.peek(&clock), TimestampMs(10_500));
+        assert_eq!(time.show(&clock), TimestampMs(10_500));
 
         clock.step_wall_to(2_000);
 
-        assert_eq!(time.peek(&clock), TimestampMs(10_500));
+        assert_eq!(time.show(&clock), TimestampMs(10_500));
         clock.advance(ms(5));
         assert_eq!(time.tick(&clock, TimestampMs(10_000)).0, TimestampMs(10_505));
     }
