@@ -270,7 +270,7 @@ impl fmt::Display for Answer {
         f.write_str(&self.code())?;
         for held in &self.held {
             let Grip { operation, nth } = held.grip;
-            write!(f, " #{operation}.{nth}=(execution {}, epoch {}", held.number, held.epoch)?;
+            write!(f, " lease {operation}.{nth} (execution {}, epoch {}", held.number, held.epoch)?;
             write!(f, ", until {})", held.expires_at)?;
         }
         match self.until {
@@ -284,11 +284,11 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, ms) = (self.at_ms / 1_000, self.at_ms % 1_000);
         let (minutes, seconds) = (seconds / 60, seconds % 60);
-        write!(f, "{minutes:>3}:{seconds:02}.{ms:03} #{:<5} {:<10} ", self.number, self.by)?;
+        write!(f, "{minutes:>3}:{seconds:02}.{ms:03} {:>5} {:<10} ", self.number, self.by)?;
         match &self.call {
             Call::Hold { grip: Grip { operation, nth }, deed, is_forged } => {
                 let forged = if *is_forged { " forged" } else { "" };
-                write!(f, "{deed:?} with lease #{operation}.{nth}{forged}")
+                write!(f, "{deed:?} with lease {operation}.{nth}{forged}")
             }
             call => write!(f, "{call:?}"),
         }
