@@ -1,12 +1,17 @@
 //! One transaction on a connection, as the machine drives it.
 
+use std::cell::RefCell;
+
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::machine::stream::Frame;
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection};
 use uuid::Uuid;
@@ -20,11 +25,18 @@ use crate::{commit, load, read};
 #[derive(Debug)]
 pub(crate) struct SqliteSession<'c> {
     conn: &'c Connection,
+    /// Where to note the streams that a commit wrote to, for those who wait for them.
+    touched: Option<&'c RefCell<Vec<StreamKey>>>,
 }
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
-        Self { conn }
+        Self { conn, touched: None }
+    }
+
+    /// A session that notes the streams it writes to.
+    pub(crate) fn noting(conn: &'c Connection, touched: &'c RefCell<Vec<StreamKey>>) -> Self {
+        Self { conn, touched: Some(touched) }
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -46,6 +58,9 @@ impl Session for SqliteSession<'_> {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError> {
+        if let Some(touched) = self.touched {
+            touched.borrow_mut().extend(transition.changes.iter().filter_map(StreamKey::touched_by));
+        }
         commit::all(self.conn, &transition.changes, &transition.events, now)
     }
 
@@ -56,6 +71,17 @@ impl Session for SqliteSession<'_> {
         limit: usize,
     ) -> Result<usize, EngineError> {
         commit::trim(self.conn, now, events_before, limit)
+    }
+}
+
+impl StreamReader for SqliteSession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        read::stream::frames(self.conn, range, limit, max_bytes)
     }
 }
 

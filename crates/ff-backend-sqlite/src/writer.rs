@@ -22,6 +22,7 @@
 //! While nothing waits the thread sleeps: until the next due time when sweeps are on, and for
 //! [`LOOK_AROUND`] at a time while someone waits for changes that another process may make.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::{Reader, Topic};
+use ff_core::store::{Reader, StreamKey, StreamWaiters, Topic};
 use ff_core::types::TimestampMs;
 use rusqlite::{Connection, ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) work: watch::Sender<u64>,
     pub(crate) events: watch::Sender<u64>,
+    /// Those who wait for one stream.
+    pub(crate) streams: StreamWaiters,
     /// Tasks that wait for a change; while there are any, the writer looks at other processes.
     pub(crate) waiters: AtomicUsize,
     /// Engine time: the writer ticks it, reads look at it.
@@ -126,6 +129,8 @@ pub(crate) struct Pace {
     swept_at: Duration,
     /// When the file was last looked for without a commit.
     file_seen: Duration,
+    /// The streams that the group at hand wrote to.
+    touched: RefCell<Vec<StreamKey>>,
 }
 
 impl Pace {
@@ -140,6 +145,7 @@ impl Pace {
             group_ended: Duration::ZERO,
             swept_at: Duration::ZERO,
             file_seen: Duration::ZERO,
+            touched: RefCell::default(),
         }
     }
 }
@@ -289,6 +295,7 @@ impl Writer {
     /// One transaction for `first` and whoever joins it.
     fn group(&mut self, first: Queued) {
         self.let_neighbours_in();
+        self.pace.touched.borrow_mut().clear();
         if let Err(error) = self.control("BEGIN IMMEDIATE") {
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| self.shared.queue.join_group()).take(GROUP_MAX));
@@ -351,7 +358,8 @@ impl Writer {
         });
         let before = self.conn.total_changes();
         let mut cx = Context::new(now, seed, &self.limits);
-        let effect = queued.job.run(&mut SqliteSession::new(&self.conn), &mut cx);
+        let mut session = SqliteSession::noting(&self.conn, &self.pace.touched);
+        let effect = queued.job.run(&mut session, &mut cx);
         if self.conn.is_autocommit() {
             return Outcome::RolledBack;
         }
@@ -422,6 +430,7 @@ impl Writer {
         if !changed {
             return;
         }
+        self.wake_streams();
         self.shared.events.send_modify(|generation| *generation += 1);
         if opens_work {
             self.shared.work.send_modify(|generation| *generation += 1);
@@ -535,7 +544,19 @@ impl Writer {
         self.wake_all();
     }
 
+    /// Wakes the tails of the streams that were written to.
+    fn wake_streams(&self) {
+        let mut touched = self.pace.touched.borrow_mut();
+        if !self.shared.streams.is_empty() {
+            touched.sort_unstable();
+            touched.dedup();
+            self.shared.streams.wake(touched.iter().copied());
+        }
+        touched.clear();
+    }
+
     fn wake_all(&self) {
+        self.shared.streams.wake_all();
         self.shared.events.send_modify(|generation| *generation += 1);
         self.shared.work.send_modify(|generation| *generation += 1);
     }

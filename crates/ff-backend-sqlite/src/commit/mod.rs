@@ -2,6 +2,8 @@
 //!
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
+mod stream;
+
 use ff_core::EngineError;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
 use ff_core::machine::transition::{
@@ -54,7 +56,7 @@ pub(crate) fn all(
             Change::Forget { execution_id } => forget(conn, execution_id)?,
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -77,6 +79,7 @@ pub(crate) fn trim(
     events_before: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {
+    let limit_rows = limit;
     let limit = page(limit);
     let mut trimmed = 0;
     for (sql, before) in [
@@ -88,7 +91,7 @@ pub(crate) fn trim(
     ] {
         trimmed += run(conn, sql, "remove what is out of date", params![before.0, limit])?;
     }
-    Ok(trimmed)
+    Ok(trimmed + stream::trim_expired(conn, now, limit_rows)?)
 }
 
 fn run(
@@ -318,13 +321,11 @@ fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
         statement::TRANSITION_FORGET,
         statement::SUSPENSION_FORGET,
         statement::WAITPOINT_FORGET,
-        statement::STREAM_FRAME_FORGET,
-        statement::STREAM_SUMMARY_FORGET,
-        statement::STREAM_META_FORGET,
         statement::GRANT_FORGET,
     ] {
         run(conn, sql, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    stream::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
 }
