@@ -7,10 +7,10 @@ use std::ops::Bound;
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
-use ff_core::machine::stream::Frame;
 use ff_core::store::{
     EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
 };

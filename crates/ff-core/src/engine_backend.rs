@@ -47,17 +47,18 @@ use crate::contracts::{
     CreateQuotaPolicyResult, DeliverApprovalSignalArgs, DeliverSignalArgs, DeliverSignalResult,
     EdgeDependencyPolicy, EdgeDirection, EdgeSnapshot, EvaluateFlowEligibilityArgs,
     EvaluateFlowEligibilityResult, ExecutionInfo, ExecutionSummary, FailExecutionArgs,
-    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, HeartbeatWorkerArgs,
-    HeartbeatWorkerOutcome, IssueClaimGrantArgs, IssueClaimGrantOutcome, IssueGrantAndClaimArgs,
-    LaneStatus, LeaseStanding, ListExecutionsPage, ListFlowsPage, ListLanesPage,
-    ListPendingWaitpointsArgs, ListPendingWaitpointsResult, ListSuspendedPage, ListWorkersArgs,
-    ListWorkersResult, MarkWorkerDeadArgs, MarkWorkerDeadOutcome, QuotaPolicyLimits,
-    RecordSpendArgs, RegisterWorkerArgs, RegisterWorkerOutcome, ReleaseAdmissionArgs,
-    ReleaseAdmissionResult, ReleaseBudgetArgs, RenewLeaseArgs, RenewLeaseResult,
-    ReplayExecutionArgs, ReplayExecutionResult, ReportUsageAdminArgs, ResetBudgetArgs,
-    ResetBudgetResult, ResolveDependencyArgs, ResolveDependencyOutcome, ResumeExecutionArgs,
-    ResumeExecutionResult, RevokeLeaseArgs, RevokeLeaseResult, SetEdgeGroupPolicyResult,
-    StageDependencyEdgeArgs, StageDependencyEdgeResult, TransitionInfo,
+    FailExecutionResult, FindExecutionsArgs, FindExecutionsPage, FindFlowsArgs, FindFlowsPage,
+    FlowGraph, HeartbeatWorkerArgs, HeartbeatWorkerOutcome, IssueClaimGrantArgs,
+    IssueClaimGrantOutcome, IssueGrantAndClaimArgs, LaneStatus, LeaseStanding, ListExecutionsPage,
+    ListFlowsPage, ListLanesPage, ListPendingWaitpointsArgs, ListPendingWaitpointsResult,
+    ListSuspendedPage, ListWorkersArgs, ListWorkersResult, MarkWorkerDeadArgs,
+    MarkWorkerDeadOutcome, QuotaPolicyLimits, RecordSpendArgs, RegisterWorkerArgs,
+    RegisterWorkerOutcome, ReleaseAdmissionArgs, ReleaseAdmissionResult, ReleaseBudgetArgs,
+    RenewLeaseArgs, RenewLeaseResult, ReplayExecutionArgs, ReplayExecutionResult,
+    ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
+    ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
+    RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
+    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
 };
 #[cfg(feature = "core")]
 use crate::contracts::{
@@ -208,6 +209,11 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// An attempt that is not active is `State(StreamClosed)`, a lease that is not the current live
     /// one `State(StaleOwnerCannotAppend)`, a larger frame `Validation(RetentionLimitExceeded)`. A
     /// repeat appends again.
+    ///
+    /// Durable frames stay up to the stream policy's `retention_maxlen`, 10,000 by default; of
+    /// patches 64; best-effort frames for about their TTL. Each mode is trimmed by itself. A patch
+    /// is a JSON object nested at most 16 deep; the summary has at most 256 KiB. Bytes that are
+    /// not UTF-8 are stored as base64, with the field `encoding` saying so.
     async fn append_frame(
         &self,
         handle: &Handle,
@@ -668,9 +674,12 @@ pub trait EngineBackend: Send + Sync + 'static {
 
     // ---- Streams ----
 
-    /// Reads frames between two places, both inclusive, at most 10,000.
+    /// Reads frames between two places, both inclusive, at most 10,000 and about 8 MiB.
     ///
-    /// A stream that does not exist is empty and open.
+    /// A page that ends before its limit may be followed by another one; only an empty one is the
+    /// end of the range. A bare `<ms>` as the upper bound includes the whole millisecond. A stream
+    /// that does not exist is empty and open; one whose attempt has ended says when and why.
+    /// Another limit than 1 to 10,000, or text that is no cursor, is `Validation(InvalidInput)`.
     #[cfg(feature = "streaming")]
     async fn read_stream(
         &self,
@@ -686,7 +695,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// Reads frames strictly after a concrete id, and waits up to `block_ms` for the first.
     ///
     /// `Start` and `End` are `Validation(InvalidInput)`. 0 does not wait; a closed stream with
-    /// nothing new answers at once.
+    /// nothing new answers at once. What other streams write does not end the wait, nor do frames
+    /// that `visibility` leaves out.
     #[cfg(feature = "streaming")]
     async fn tail_stream(
         &self,
@@ -1086,6 +1096,32 @@ pub trait EngineBackend: Send + Sync + 'static {
 
     // ---- Beyond the contract ----
 
+    /// Lists open suspensions with what they wait for, by execution id.
+    ///
+    /// A page holds 100 rows by default, at most
+    /// [`LIST_WAITING_MAX_LIMIT`](contracts::LIST_WAITING_MAX_LIMIT); limits are clamped into
+    /// 1..=1000. Shows no token.
+    #[cfg(feature = "core")]
+    async fn list_waiting(
+        &self,
+        args: contracts::ListWaitingArgs,
+    ) -> Result<contracts::ListWaitingPage, EngineError> {
+        unavailable("list_waiting")
+    }
+
+    /// Answers a waitpoint in an operator's name: a signal with any name and payload, without the
+    /// token. A privileged call.
+    ///
+    /// Refused as [`deliver_signal`](Self::deliver_signal) is, but an unknown waitpoint is
+    /// `NotFound("waitpoint")`. Safe to repeat with the same idempotency key: `Duplicate`.
+    #[cfg(feature = "core")]
+    async fn answer_waitpoint(
+        &self,
+        args: contracts::AnswerWaitpointArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        unavailable("answer_waitpoint")
+    }
+
     /// Stores new executions, all or none, in the order given.
     ///
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
@@ -1198,6 +1234,49 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn set_lane_state(&self, lane: &LaneId, state: LaneState) -> Result<(), EngineError> {
         unavailable("set_lane_state")
+    }
+
+    /// Stores a whole graph, or nothing: the flow, its executions, their edges, all counting at
+    /// once.
+    ///
+    /// Nodes without upstreams are claimable when it returns, the others wait. At most
+    /// [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges. A cycle, an edge to itself, an unknown
+    /// node, an id given twice or already stored, a quorum that its node's edges cannot reach and
+    /// whatever [`create_execution`](Self::create_execution) refuses is refused, naming the node.
+    /// Safe to repeat: the same graph under the same id answers `Duplicate`; another graph under
+    /// that id is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
+        unavailable("submit_flow")
+    }
+
+    /// Reads a flow with its nodes, edges and edge groups at one moment.
+    ///
+    /// At most [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) nodes and
+    /// [`FLOW_EDGES_MAX`](contracts::FLOW_EDGES_MAX) edges; a flow that has more says so.
+    #[cfg(feature = "core")]
+    async fn describe_flow_graph(&self, id: &FlowId) -> Result<Option<FlowGraph>, EngineError> {
+        unavailable("describe_flow_graph")
+    }
+
+    /// Finds up to two flows whose UUID starts with these hexadecimal digits, hyphens ignored.
+    ///
+    /// One answer is the flow, two say the prefix is not unique. A prefix that is empty or has
+    /// other characters is `Validation(InvalidInput)`.
+    #[cfg(feature = "core")]
+    async fn resolve_flow_prefix(&self, prefix: &str) -> Result<Vec<FlowId>, EngineError> {
+        unavailable("resolve_flow_prefix")
+    }
+
+    /// Finds flows by state, kind, namespace and tag, in the order of their ids.
+    ///
+    /// At most [`FIND_FLOWS_MAX_LIMIT`](contracts::FIND_FLOWS_MAX_LIMIT) a page. A page examines a
+    /// bounded number of flows, so it may be short, even empty, while `next_cursor` is set; only an
+    /// absent cursor ends the search.
+    #[cfg(feature = "core")]
+    async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
+        unavailable("find_flows")
     }
 
     /// Holds a lane or an execution to a quota policy, in place of an earlier one. Safe to repeat:

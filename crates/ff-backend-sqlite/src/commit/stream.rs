@@ -3,17 +3,17 @@
 use ff_core::EngineError;
 use ff_core::machine::stream::{Class, Frame, Meta, Summary, Write};
 use ff_core::types::{ExecutionId, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::run;
 use crate::error::Doing as _;
 use crate::read::page;
 use crate::row::signed;
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 pub(crate) fn write(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     write: &Write,
     now: TimestampMs,
 ) -> Result<(), EngineError> {
@@ -32,10 +32,9 @@ pub(crate) fn write(
 /// A stream by its three columns.
 type Stream = (i64, [u8; 16], i64);
 
-fn add(conn: &Connection, frame: &Frame, now: TimestampMs) -> Result<(), EngineError> {
+fn add(conn: &SqliteSession<'_>, frame: &Frame, now: TimestampMs) -> Result<(), EngineError> {
     let id = &frame.execution_id;
-    let fields =
-        serde_json::to_string(&frame.fields).expect("text under text is always JSON");
+    let fields = serde_json::to_string(&frame.fields).expect("text under text is always JSON");
     let values = params![
         id.partition(),
         id.uuid().into_bytes(),
@@ -52,7 +51,7 @@ fn add(conn: &Connection, frame: &Frame, now: TimestampMs) -> Result<(), EngineE
 }
 
 fn trim(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     (partition, uuid, index): Stream,
     class: Class,
     count: i64,
@@ -70,7 +69,7 @@ fn trim(
     }
 }
 
-fn put_meta(conn: &Connection, meta: &Meta) -> Result<(), EngineError> {
+fn put_meta(conn: &SqliteSession<'_>, meta: &Meta) -> Result<(), EngineError> {
     let id = &meta.execution_id;
     let last_seq = meta.last.map_or(0, |last| last.seq);
     let values = params![
@@ -92,7 +91,7 @@ fn put_meta(conn: &Connection, meta: &Meta) -> Result<(), EngineError> {
     run(conn, statement::STREAM_META_PUT, "store the counters of a stream", values).map(drop)
 }
 
-fn put_summary(conn: &Connection, summary: &Summary) -> Result<(), EngineError> {
+fn put_summary(conn: &SqliteSession<'_>, summary: &Summary) -> Result<(), EngineError> {
     let id = &summary.execution_id;
     let values = params![
         id.partition(),
@@ -107,7 +106,7 @@ fn put_summary(conn: &Connection, summary: &Summary) -> Result<(), EngineError> 
 }
 
 /// Removes the frames, counters and summaries of an execution.
-pub(crate) fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
+pub(crate) fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     for sql in [
         statement::STREAM_FRAME_FORGET,
         statement::STREAM_SUMMARY_FORGET,
@@ -122,7 +121,7 @@ pub(crate) fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineEr
 /// Removes the frames of streams whose time is over, until about `limit` are gone; answers how
 /// many were.
 pub(crate) fn trim_expired(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     now: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {

@@ -3,15 +3,15 @@
 use ff_core::EngineError;
 use ff_core::machine::stream::{FrameId, Meta, Seen, Summary, Wanted};
 use ff_core::types::{AttemptIndex, ExecutionId, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::error::Doing as _;
 use crate::row::{Columns, unsigned};
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 pub(crate) fn seen(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     wanted: &Wanted,
 ) -> Result<Seen, EngineError> {
@@ -27,7 +27,7 @@ pub(crate) fn seen(
 }
 
 fn meta(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     attempt_index: AttemptIndex,
 ) -> Result<Option<Meta>, EngineError> {
@@ -58,7 +58,7 @@ fn meta(
 }
 
 fn summary(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     attempt_index: AttemptIndex,
 ) -> Result<Option<Summary>, EngineError> {

@@ -6,19 +6,19 @@ use ff_core::EngineError;
 use ff_core::machine::stream::{Class, Frame, FrameId};
 use ff_core::store::FrameRange;
 use ff_core::types::{LeaseEpoch, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use serde_json::Value;
 
 use super::page;
 use crate::error::{Doing as _, corrupt};
 use crate::row::{Columns, Of, signed, unsigned};
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 const TABLE: &str = "ff_stream_frame";
 
 pub(crate) fn frames(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     range: &FrameRange,
     limit: usize,
     max_bytes: usize,

@@ -96,7 +96,8 @@ pub async fn what_is_no_patch_is_refused_and_changes_nothing(bench: &Bench) {
 
 pub async fn a_document_has_at_most_256_kibibytes(bench: &Bench) {
     let held = bench.claimed().await;
-    let filled = |key: &str, bytes: usize| patch(&format!("{{\"{key}\":\"{}\"}}", "x".repeat(bytes)));
+    let filled =
+        |key: &str, bytes: usize| patch(&format!("{{\"{key}\":\"{}\"}}", "x".repeat(bytes)));
     for key in ["a", "b", "c", "d"] {
         append(bench, &held, filled(key, 65_000)).await;
     }

@@ -29,7 +29,10 @@ async fn tail_of(
 }
 
 /// Lets a tail begin to wait, then lets `work` happen.
-async fn woken_by(tail: impl Future<Output = StreamFrames>, work: impl Future<Output = ()>) -> StreamFrames {
+async fn woken_by(
+    tail: impl Future<Output = StreamFrames>,
+    work: impl Future<Output = ()>,
+) -> StreamFrames {
     let work = async {
         for _ in 0..100 {
             tokio::task::yield_now().await;

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::{SignalId, TimestampMs, WaitpointId, WaitpointToken};
 
 /// Why an attempt failed: a message for people, detail bytes for programs.
@@ -103,7 +105,7 @@ impl fmt::Debug for WaitpointHmac {
 }
 
 /// One signal that was recorded for the current suspension.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeSignal {
     pub signal_id: SignalId,
     pub signal_name: String,

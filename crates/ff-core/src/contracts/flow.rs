@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{CreateExecutionArgs, ExecutionSummary};
 use crate::partition::Partition;
 use crate::types::{AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 
@@ -560,6 +561,275 @@ impl CascadeOutcome {
     }
 }
 
+/// Most nodes of one submitted graph, and of one that is read as a graph.
+pub const FLOW_NODES_MAX: usize = 10_000;
+
+/// Most edges of one flow.
+pub const FLOW_EDGES_MAX: usize = 100_000;
+
+/// Most payload bytes of one submitted graph, over all its nodes.
+pub const FLOW_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Flows a page of found flows holds unless the caller says otherwise.
+pub const FIND_FLOWS_DEFAULT_LIMIT: u32 = 50;
+
+/// Most flows a page of found flows holds.
+pub const FIND_FLOWS_MAX_LIMIT: u32 = 1_000;
+
+/// A whole graph: its nodes, the edges between them by their places in `nodes`, and each node's
+/// join.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SubmitFlowArgs {
+    pub flow_id: FlowId,
+    pub flow_kind: String,
+    pub namespace: Namespace,
+    /// Keys of the form that flow tags have.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// 1 to [`FLOW_NODES_MAX`], with distinct execution ids.
+    pub nodes: Vec<FlowNode>,
+    /// At most [`FLOW_EDGES_MAX`].
+    #[serde(default)]
+    pub edges: Vec<FlowLink>,
+}
+
+/// One execution of a graph. It carries no idempotency key: the flow's id is the key of the whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FlowNode {
+    pub execution: CreateExecutionArgs,
+    /// How many of its upstreams must succeed.
+    #[serde(default = "EdgeDependencyPolicy::all_of")]
+    pub join: EdgeDependencyPolicy,
+}
+
+impl FlowNode {
+    /// A node that waits for all its upstreams.
+    #[must_use]
+    pub fn new(execution: CreateExecutionArgs) -> Self {
+        Self { execution, join: EdgeDependencyPolicy::AllOf }
+    }
+
+    #[must_use]
+    pub fn with_join(mut self, join: EdgeDependencyPolicy) -> Self {
+        self.join = join;
+        self
+    }
+}
+
+/// One edge of a submitted graph; the ends are places in [`SubmitFlowArgs::nodes`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowLink {
+    pub upstream: usize,
+    pub downstream: usize,
+    /// When set, the upstream's result replaces the downstream's input.
+    #[serde(default)]
+    pub data_passing_ref: Option<String>,
+}
+
+impl FlowLink {
+    #[must_use]
+    pub fn new(upstream: usize, downstream: usize) -> Self {
+        Self { upstream, downstream, data_passing_ref: None }
+    }
+
+    #[must_use]
+    pub fn with_data_passing_ref(mut self, data_passing_ref: impl Into<String>) -> Self {
+        self.data_passing_ref = Some(data_passing_ref.into());
+        self
+    }
+}
+
+/// Whether the call stored the graph or found it stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SubmitFlowResult {
+    Submitted { flow_id: FlowId, node_count: u32, edge_count: u32 },
+    Duplicate { flow_id: FlowId },
+}
+
+/// What has become of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EdgeResolution {
+    /// Drawn, but it does not count yet.
+    Staged,
+    /// It counts, and its upstream has not ended.
+    Unsatisfied,
+    /// Its upstream succeeded.
+    Satisfied,
+    /// Its upstream ended otherwise.
+    Impossible,
+}
+
+impl EdgeResolution {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Unsatisfied => "unsatisfied",
+            Self::Satisfied => "satisfied",
+            Self::Impossible => "impossible",
+        }
+    }
+}
+
+/// One edge of a graph as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowGraphEdge {
+    pub edge: EdgeSnapshot,
+    pub resolution: EdgeResolution,
+    pub resolved_at: Option<TimestampMs>,
+}
+
+impl FlowGraphEdge {
+    #[must_use]
+    pub fn new(
+        edge: EdgeSnapshot,
+        resolution: EdgeResolution,
+        resolved_at: Option<TimestampMs>,
+    ) -> Self {
+        Self { edge, resolution, resolved_at }
+    }
+}
+
+/// A flow with everything in it, as it stands at one moment. Edge groups are in the flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowGraph {
+    pub flow: FlowSnapshot,
+    /// In the order of their ids.
+    pub nodes: Vec<ExecutionSummary>,
+    /// In the order of their ids.
+    pub edges: Vec<FlowGraphEdge>,
+    /// Whether the flow has more nodes or edges than are here: [`FLOW_NODES_MAX`] and
+    /// [`FLOW_EDGES_MAX`] are the most.
+    pub is_truncated: bool,
+}
+
+impl FlowGraph {
+    #[must_use]
+    pub fn new(
+        flow: FlowSnapshot,
+        nodes: Vec<ExecutionSummary>,
+        edges: Vec<FlowGraphEdge>,
+        is_truncated: bool,
+    ) -> Self {
+        Self { flow, nodes, edges, is_truncated }
+    }
+}
+
+/// Which flows to find: those that fit everything that is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FindFlowsArgs {
+    /// `open`, `running`, `blocked`, `completed`, `failed`, `cancelled`; empty means any.
+    #[serde(default)]
+    pub states: Vec<String>,
+    #[serde(default)]
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub namespace: Option<Namespace>,
+    /// A tag key and the value it must have.
+    #[serde(default)]
+    pub tag: Option<(String, String)>,
+    /// By id, which is the order of creation for ids of version 7; oldest first otherwise.
+    #[serde(default)]
+    pub newest_first: bool,
+    /// The `next_cursor` of the page before, with the same filters and order.
+    #[serde(default)]
+    pub cursor: Option<FlowId>,
+    /// At most [`FIND_FLOWS_MAX_LIMIT`].
+    #[serde(default = "find_flows_limit_default")]
+    pub limit: u32,
+}
+
+fn find_flows_limit_default() -> u32 {
+    FIND_FLOWS_DEFAULT_LIMIT
+}
+
+impl Default for FindFlowsArgs {
+    fn default() -> Self {
+        Self {
+            states: Vec::new(),
+            kind: None,
+            namespace: None,
+            tag: None,
+            newest_first: false,
+            cursor: None,
+            limit: FIND_FLOWS_DEFAULT_LIMIT,
+        }
+    }
+}
+
+impl FindFlowsArgs {
+    /// Everything, oldest first, [`FIND_FLOWS_DEFAULT_LIMIT`] a page.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn with_states(mut self, states: Vec<String>) -> Self {
+        self.states = states;
+        self
+    }
+
+    #[must_use]
+    pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    #[must_use]
+    pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tag = Some((key.into(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn with_newest_first(mut self) -> Self {
+        self.newest_first = true;
+        self
+    }
+
+    #[must_use]
+    pub fn with_cursor(mut self, cursor: FlowId) -> Self {
+        self.cursor = Some(cursor);
+        self
+    }
+
+    #[must_use]
+    pub fn with_limit(mut self, limit: u32) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// A page of found flows, without their edge groups. It may be short, even empty, while a cursor
+/// is set; without a cursor there is nothing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FindFlowsPage {
+    pub flows: Vec<FlowSnapshot>,
+    pub next_cursor: Option<FlowId>,
+}
+
+impl FindFlowsPage {
+    #[must_use]
+    pub fn new(flows: Vec<FlowSnapshot>, next_cursor: Option<FlowId>) -> Self {
+        Self { flows, next_cursor }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -607,5 +877,13 @@ mod tests {
         assert_eq!(EdgeGroupState::from_literal("?"), EdgeGroupState::Pending);
         assert_eq!(FlowStatus::from_public_flow_state("blocked"), FlowStatus::Active);
         assert_eq!(FlowStatus::from_public_flow_state("?"), FlowStatus::Unknown);
+    }
+
+    #[test]
+    fn a_graph_in_json_needs_only_what_has_no_default() {
+        let link: FlowLink = serde_json::from_str(r#"{"upstream":0,"downstream":1}"#).unwrap();
+        assert_eq!(link, FlowLink::new(0, 1));
+        let args: FindFlowsArgs = serde_json::from_str("{}").unwrap();
+        assert_eq!(args, FindFlowsArgs::new());
     }
 }

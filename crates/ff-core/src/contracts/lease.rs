@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Handle, stub_handle_fresh, stub_handle_resumed};
+use crate::backend::{Handle, ResumeSignal, stub_handle_fresh, stub_handle_resumed};
 use crate::partition::{Partition, PartitionKey, PartitionKeyParseError};
 use crate::state::{AttemptType, PublicState};
 use crate::types::{
@@ -703,6 +703,9 @@ pub struct ClaimedWork {
     pub payload_encoding: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub deadline_at: Option<TimestampMs>,
+    /// For a resumed attempt: the signals of its suspension, as `observe_signals` gives them.
+    #[serde(default)]
+    pub signals: Vec<ResumeSignal>,
 }
 
 impl ClaimedWork {
@@ -734,6 +737,7 @@ impl ClaimedWork {
             payload_encoding: None,
             tags: BTreeMap::new(),
             deadline_at: None,
+            signals: Vec::new(),
         }
     }
 
@@ -753,6 +757,12 @@ impl ClaimedWork {
     #[must_use]
     pub fn with_deadline_at(mut self, at: TimestampMs) -> Self {
         self.deadline_at = Some(at);
+        self
+    }
+
+    #[must_use]
+    pub fn with_signals(mut self, signals: Vec<ResumeSignal>) -> Self {
+        self.signals = signals;
         self
     }
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Handle, PendingWaitpoint, WaitpointHmac};
 use crate::types::{
-    ExecutionId, LaneId, SignalId, SuspensionId, TimestampMs, WaitpointId, WaitpointToken,
+    ExecutionId, LaneId, Namespace, SignalId, SuspensionId, TimestampMs, WaitpointId,
+    WaitpointToken,
 };
 
 /// Deepest nesting of composite conditions.
@@ -729,6 +730,141 @@ impl PendingWaitpointInfo {
     #[must_use]
     pub fn with_required_signal_names(mut self, required_signal_names: Vec<String>) -> Self {
         self.required_signal_names = required_signal_names;
+        self
+    }
+}
+
+/// Rows a page of [`list_waiting`](crate::engine_backend::EngineBackend::list_waiting) holds unless the caller says
+/// otherwise.
+pub const LIST_WAITING_DEFAULT_LIMIT: u32 = 100;
+
+/// Most rows a page of [`list_waiting`](crate::engine_backend::EngineBackend::list_waiting) holds.
+pub const LIST_WAITING_MAX_LIMIT: u32 = 1_000;
+
+/// Which open suspensions to list; an addition of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ListWaitingArgs {
+    pub lane_id: Option<LaneId>,
+    pub namespace: Option<Namespace>,
+    /// The execution after which the page begins.
+    pub after: Option<ExecutionId>,
+    /// 100 by default, 1 to 1,000.
+    pub limit: Option<u32>,
+}
+
+impl ListWaitingArgs {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn with_lane(mut self, lane: LaneId) -> Self {
+        self.lane_id = Some(lane);
+        self
+    }
+
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    #[must_use]
+    pub fn with_after(mut self, after: ExecutionId) -> Self {
+        self.after = Some(after);
+        self
+    }
+
+    #[must_use]
+    pub fn with_limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+/// A page of open suspensions by execution id; a cursor means there are more. Under a filter a
+/// page may be short, even empty, while there is a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ListWaitingPage {
+    pub entries: Vec<WaitingExecution>,
+    pub next_cursor: Option<ExecutionId>,
+}
+
+impl ListWaitingPage {
+    #[must_use]
+    pub fn new(entries: Vec<WaitingExecution>, next_cursor: Option<ExecutionId>) -> Self {
+        Self { entries, next_cursor }
+    }
+}
+
+/// One suspended execution with what it waits for; tokens are not shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WaitingExecution {
+    pub execution_id: ExecutionId,
+    pub execution_kind: String,
+    pub lane_id: LaneId,
+    pub namespace: Namespace,
+    pub suspension_id: SuspensionId,
+    /// Usually the stored name of a [`SuspensionReasonCode`]; tools may have written other text.
+    pub reason_code: String,
+    pub requested_by: SuspensionRequester,
+    pub suspended_at: TimestampMs,
+    pub timeout_at: Option<TimestampMs>,
+    /// What happens at `timeout_at`; absent when nothing does.
+    pub timeout_behavior: Option<TimeoutBehavior>,
+    pub continuation_metadata_pointer: Option<String>,
+    /// The open waitpoints of the suspension, by id.
+    pub waitpoints: Vec<PendingWaitpointInfo>,
+}
+
+/// An operator's answer to a waitpoint, without its token; an addition of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AnswerWaitpointArgs {
+    pub execution_id: ExecutionId,
+    pub waitpoint_id: WaitpointId,
+    pub signal_name: String,
+    /// Who answers: the source identity of the signal, whose source type is `operator`.
+    pub answered_by: String,
+    pub payload: Option<Vec<u8>>,
+    pub payload_encoding: Option<String>,
+    /// The same key at the same waitpoint is the same answer, for 24 h.
+    pub idempotency_key: Option<String>,
+}
+
+impl AnswerWaitpointArgs {
+    #[must_use]
+    pub fn new(
+        execution_id: ExecutionId,
+        waitpoint_id: WaitpointId,
+        signal_name: impl Into<String>,
+        answered_by: impl Into<String>,
+    ) -> Self {
+        Self {
+            execution_id,
+            waitpoint_id,
+            signal_name: signal_name.into(),
+            answered_by: answered_by.into(),
+            payload: None,
+            payload_encoding: None,
+            idempotency_key: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_payload(mut self, payload: Vec<u8>, encoding: Option<String>) -> Self {
+        self.payload = Some(payload);
+        self.payload_encoding = encoding;
+        self
+    }
+
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
         self
     }
 }

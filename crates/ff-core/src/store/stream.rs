@@ -235,8 +235,7 @@ mod tests {
     #[test]
     fn their_number_is_bounded() {
         let all = StreamWaiters::default();
-        let waiting: Vec<_> =
-            (0..STREAM_WAITERS_MAX).map(|_| all.watch(key(1)).unwrap()).collect();
+        let waiting: Vec<_> = (0..STREAM_WAITERS_MAX).map(|_| all.watch(key(1)).unwrap()).collect();
 
         let refused = all.watch(key(2)).unwrap_err();
 

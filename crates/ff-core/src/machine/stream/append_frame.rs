@@ -66,8 +66,7 @@ impl Command for AppendFrame {
 
         let mut transition = Transition::unchanged(());
         let known = seen.stream.meta.clone();
-        let mut meta =
-            known.unwrap_or_else(|| Meta::new(execution.id.clone(), attempt.index));
+        let mut meta = known.unwrap_or_else(|| Meta::new(execution.id.clone(), attempt.index));
         let trim = |class, count| {
             let (execution_id, attempt_index) = (execution.id.clone(), attempt.index);
             Change::Stream(Write::TrimFrames { execution_id, attempt_index, class, count })
@@ -206,16 +205,16 @@ impl AppendFrame {
         let before = seen.stream.summary.as_ref();
         let document = match before {
             None => serde_json::Value::Null,
-            Some(before) => serde_json::from_str(&before.document).map_err(|error| {
-                EngineError::Validation {
+            Some(before) => {
+                serde_json::from_str(&before.document).map_err(|error| EngineError::Validation {
                     kind: ValidationKind::Corruption,
                     detail: format!(
                         "ff_stream_summary.document_json: not JSON ({error}); execution {}, \
                          attempt {}",
                         self.execution_id, attempt.index
                     ),
-                }
-            })?,
+                })?
+            }
         };
         let document = patch::merge(document, patch).to_string();
         if document.len() > SUMMARY_MAX_BYTES {
@@ -268,11 +267,14 @@ mod tests {
     }
 
     fn writes<T>(transition: &Transition<T>) -> Vec<&Write> {
-        let of_stream = |change| match change {
-            &Change::Stream(ref write) => write,
-            other => panic!("an append writes stream rows only, not {other:?}"),
-        };
-        transition.changes.iter().map(of_stream).collect()
+        let mut writes = Vec::new();
+        for change in &transition.changes {
+            match change {
+                Change::Stream(write) => writes.push(write),
+                other => panic!("an append writes stream rows only, not {other:?}"),
+            }
+        }
+        writes
     }
 
     fn stored(command: &AppendFrame, seen: &Snapshot) -> (Frame, Meta) {
@@ -402,10 +404,7 @@ mod tests {
     #[test]
     fn only_the_live_lease_may_append() {
         let stale = AppendFrame { fence: stale_handle(), ..append(text("x")) };
-        assert_eq!(
-            told(&stale, &seen_pair(running(LEASE_END))),
-            "state: StaleOwnerCannotAppend"
-        );
+        assert_eq!(told(&stale, &seen_pair(running(LEASE_END))), "state: StaleOwnerCannotAppend");
         for pair in [running(NOW), lapsed(), revoked()] {
             let told = told(&append(text("x")), &seen_pair(pair));
             assert_eq!(told, "state: StaleOwnerCannotAppend");
@@ -456,7 +455,10 @@ mod tests {
         let fits = filled(SUMMARY_MAX_BYTES - 14);
         assert!(decide(&append(patch(r#"{"b": 2}"#)), &fits).is_ok());
         let full = told(&append(patch(r#"{"b": 2}"#)), &filled(SUMMARY_MAX_BYTES - 13));
-        assert!(full.contains("RetentionLimitExceeded: the summary would have 262145 bytes"), "{full}");
+        assert!(
+            full.contains("RetentionLimitExceeded: the summary would have 262145 bytes"),
+            "{full}"
+        );
     }
 
     #[test]

@@ -214,12 +214,8 @@ mod tests {
 
     #[test]
     fn a_ttl_of_nought_is_refused() {
-        let refused = refusal(count(
-            &mut meta(),
-            StreamMode::best_effort_live(0),
-            &execution(),
-            NOW,
-        ));
+        let refused =
+            refusal(count(&mut meta(), StreamMode::best_effort_live(0), &execution(), NOW));
         assert_eq!(
             refused,
             "validation: InvalidInput: best_effort.ttl_ms is 0; give at least 1 ms"
