@@ -7,10 +7,13 @@ use std::ops::{Deref, DerefMut};
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
@@ -27,6 +30,8 @@ pub(crate) struct SqliteSession<'c> {
     conn: &'c Connection,
     /// By [`Named::place`]; empty while a statement is not prepared yet, or in use.
     statements: Box<[Cell<Option<Statement<'c>>>]>,
+    /// The streams that were written to since they were last asked for.
+    touched: Vec<StreamKey>,
 }
 
 impl fmt::Debug for SqliteSession<'_> {
@@ -37,7 +42,13 @@ impl fmt::Debug for SqliteSession<'_> {
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
-        Self { conn, statements: (0..statement::COUNT).map(|_| Cell::default()).collect() }
+        let statements = (0..statement::COUNT).map(|_| Cell::default()).collect();
+        Self { conn, statements, touched: Vec::new() }
+    }
+
+    /// The streams that commits wrote to since they were last cleared.
+    pub(crate) fn touched(&mut self) -> &mut Vec<StreamKey> {
+        &mut self.touched
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -147,6 +158,7 @@ impl Session for SqliteSession<'_> {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError> {
+        self.touched.extend(transition.changes.iter().filter_map(StreamKey::touched_by));
         commit::all(self, &transition.changes, &transition.events, now)
     }
 
@@ -157,6 +169,17 @@ impl Session for SqliteSession<'_> {
         limit: usize,
     ) -> Result<usize, EngineError> {
         commit::trim(self, now, events_before, limit)
+    }
+}
+
+impl StreamReader for SqliteSession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        read::stream::frames(self, range, limit, max_bytes)
     }
 }
 

@@ -11,4 +11,5 @@ pub mod model;
 pub mod probe;
 pub mod race;
 pub mod simulation;
+pub mod stream;
 pub mod suite;
