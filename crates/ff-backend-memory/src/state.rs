@@ -8,6 +8,8 @@ use ff_core::machine::transition::{Change, Event, TransitionRow};
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
+use crate::stream::Streams;
+
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
 
@@ -47,6 +49,7 @@ pub(crate) struct State {
     pub(crate) lease_events: Outbox,
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
+    pub(crate) streams: Streams,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -109,7 +112,7 @@ impl State {
             Change::Forget { execution_id } => self.forget(key(execution_id)),
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -142,6 +145,7 @@ impl State {
         self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+        self.streams.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.

@@ -7,10 +7,13 @@ use std::ops::{Deref, DerefMut};
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
@@ -29,6 +32,8 @@ pub(crate) struct SqliteSession<'c> {
     statements: Box<[Cell<Option<Statement<'c>>>]>,
     /// The execution that the current command loaded last, if its `raw_fields` holds nothing but what the engine writes.
     plain: Cell<Option<RowVersion>>,
+    /// The streams that were written to since they were last asked for.
+    touched: Vec<StreamKey>,
 }
 
 /// One version of an execution's row.
@@ -41,14 +46,14 @@ struct RowVersion {
 
 impl fmt::Debug for SqliteSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteSession").field("conn", &self).finish_non_exhaustive()
+        f.debug_struct("SqliteSession").field("conn", &self.conn).finish_non_exhaustive()
     }
 }
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
         let statements = (0..statement::COUNT).map(|_| Cell::default()).collect();
-        Self { conn, statements, plain: Cell::new(None) }
+        Self { conn, statements, plain: Cell::new(None), touched: Vec::new() }
     }
 
     /// Forgets what the last command has seen: others may have written since.
@@ -67,6 +72,11 @@ impl<'c> SqliteSession<'c> {
         let (partition, uuid) = (after.id.partition(), after.id.uuid());
         let below = after.version.wrapping_sub(1);
         self.plain.get() == Some(RowVersion { partition, uuid, version: below })
+    }
+
+    /// The streams that commits wrote to since they were last cleared.
+    pub(crate) fn touched(&mut self) -> &mut Vec<StreamKey> {
+        &mut self.touched
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -176,6 +186,7 @@ impl Session for SqliteSession<'_> {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError> {
+        self.touched.extend(transition.changes.iter().filter_map(StreamKey::touched_by));
         commit::all(self, &transition.changes, &transition.events, now)
     }
 
@@ -186,6 +197,17 @@ impl Session for SqliteSession<'_> {
         limit: usize,
     ) -> Result<usize, EngineError> {
         commit::trim(self, now, events_before, limit)
+    }
+}
+
+impl StreamReader for SqliteSession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        read::stream::frames(self, range, limit, max_bytes)
     }
 }
 

@@ -10,4 +10,5 @@ pub mod lease;
 pub mod model;
 pub mod probe;
 pub mod race;
+pub mod stream;
 pub mod suite;

@@ -2,6 +2,8 @@
 //!
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
+mod stream;
+
 use ff_core::EngineError;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
 use ff_core::machine::transition::{
@@ -54,7 +56,7 @@ pub(crate) fn all(
             Change::Forget { execution_id } => forget(conn, execution_id)?,
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -77,8 +79,8 @@ pub(crate) fn trim(
     events_before: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {
+    let mut trimmed = stream::trim_expired(conn, now, limit)?;
     let limit = page(limit);
-    let mut trimmed = 0;
     for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
@@ -330,13 +332,11 @@ fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError>
         statement::TRANSITION_FORGET,
         statement::SUSPENSION_FORGET,
         statement::WAITPOINT_FORGET,
-        statement::STREAM_FRAME_FORGET,
-        statement::STREAM_SUMMARY_FORGET,
-        statement::STREAM_META_FORGET,
         statement::GRANT_FORGET,
     ] {
         run(conn, named, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    stream::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
 }

@@ -1,5 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
+mod stream;
+
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind};
@@ -38,6 +40,7 @@ pub(crate) fn snapshot(
             seen.current = current;
             seen.execution = Some(execution);
         }
+        seen.stream = stream::seen(conn, id, &footprint.stream)?;
         if let Some(kind) = footprint.grant {
             seen.grant = grant(conn, id, kind)?;
         }

@@ -468,7 +468,7 @@ fn flaw(args: &mut CreateExecutionArgs, flaw: Flaw) {
             args.policy.get_or_insert_default().stream_policy = Some(StreamPolicy {
                 durability_mode: "buffered".to_owned(),
                 retention_maxlen: 1,
-                retention_ttl_ms: None,
+                retention_ttl_ms: Some(1),
             });
         }
         Flaw::PolicyOutOfBounds => {

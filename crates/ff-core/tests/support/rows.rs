@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
+use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
 };
 use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader, Topic,
+};
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
 
 #[derive(Debug, Clone, Default)]
@@ -19,6 +22,7 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -70,12 +74,21 @@ impl Rows {
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => match write {
+                stream::Write::PutMeta(meta) => {
+                    let key = (meta.execution_id.clone(), meta.attempt_index);
+                    self.streams.insert(key, (**meta).clone());
+                }
+                stream::Write::AddFrame(_)
+                | stream::Write::TrimFrames { .. }
+                | stream::Write::PutSummary(_) => {}
+            },
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
+                self.streams.retain(|(id, _), _| id != execution_id);
             }
         }
     }
@@ -95,6 +108,12 @@ impl Session for Rows {
     }
 }
 
+impl StreamReader for Rows {
+    fn frames(&mut self, _: &FrameRange, _: usize, _: usize) -> Result<Vec<Frame>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
         let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
@@ -104,6 +123,8 @@ impl Reader for Rows {
             .filter(|index| execution.is_none_or(|execution| execution.attempt_index != *index));
         let result = execution.filter(|execution| footprint.result && execution.is_terminal());
         let grant = footprint.grant.and_then(|kind| self.grants.get(&(id.clone(), kind)));
+        let stream = footprint.stream.meta;
+        let meta = stream.and_then(|index| self.streams.get(&(id.clone(), index)));
         Ok(Snapshot {
             execution: execution.cloned(),
             current: execution.and_then(|execution| self.current(execution)).cloned(),
@@ -111,6 +132,7 @@ impl Reader for Rows {
             result: result.and_then(|_| self.results.get(id)).cloned(),
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
+            stream: stream::Seen { meta: meta.cloned(), summary: None },
             ..Snapshot::default()
         })
     }
