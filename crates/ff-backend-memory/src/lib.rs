@@ -16,6 +16,7 @@
 
 mod session;
 mod state;
+mod stream;
 mod suspension;
 
 use std::any::Any;
@@ -31,7 +32,7 @@ use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::suspension::Secret;
 use ff_core::machine::{Command, Context, Limits};
-use ff_core::store::{Reader, Store, Wake};
+use ff_core::store::{Reader, Store, StreamKey, StreamWaiters, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
 use tokio::sync::watch;
 
@@ -94,6 +95,7 @@ impl MemoryOptions {
                 commands: AtomicU64::new(0),
                 work: watch::Sender::new(0),
                 events: watch::Sender::new(0),
+                streams: StreamWaiters::default(),
                 is_closed: AtomicBool::new(false),
                 options: self,
             }),
@@ -114,6 +116,7 @@ struct Inner {
     commands: AtomicU64,
     work: watch::Sender<u64>,
     events: watch::Sender<u64>,
+    streams: StreamWaiters,
     is_closed: AtomicBool,
     options: MemoryOptions,
 }
@@ -161,9 +164,12 @@ impl MemoryBackend {
         let number = self.inner.commands.fetch_add(1, Ordering::SeqCst);
         let seed = seed_of_write(self.inner.options.seed, number);
         let mut cx = Context::new(now, seed, &self.inner.options.limits);
-        let written = write(&mut MemorySession::new(&mut state), &mut cx);
+        let mut session = MemorySession::new(&mut state);
+        let written = write(&mut session, &mut cx);
+        let touched = session.into_touched();
         drop(state);
         let (answer, opens_work) = written?;
+        self.inner.streams.wake(touched);
         if opens_work {
             self.inner.work.send_modify(|generation| *generation += 1);
         }
@@ -191,7 +197,7 @@ impl Store for MemoryBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.time.peek(self.inner.options.clock.as_ref())
+        self.inner.time.show(self.inner.options.clock.as_ref())
     }
 
     fn fresh_secret(&self) -> Result<Secret, EngineError> {
@@ -269,6 +275,14 @@ impl Store for MemoryBackend {
         if let Ok(Err(_closed)) = tokio::time::timeout(timeout, changed).await {
             unreachable!("the sender lives as long as the backend");
         }
+    }
+
+    fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError> {
+        self.inner.streams.watch(stream)
+    }
+
+    async fn wait_stream(&self, watch: &mut StreamWatch, timeout: Duration) {
+        watch.changed(timeout).await;
     }
 
     async fn shut_down(&self, _: Duration) -> Result<(), EngineError> {

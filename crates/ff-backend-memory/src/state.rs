@@ -9,6 +9,7 @@ use ff_core::state::LifecyclePhase;
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
+use crate::stream::Streams;
 use crate::suspension::Suspensions;
 
 /// An execution's key: its partition and its UUID.
@@ -52,6 +53,7 @@ pub(crate) struct State {
     pub(crate) operator_events: Outbox,
     pub(crate) signal_events: Outbox,
     pub(crate) suspensions: Suspensions,
+    pub(crate) streams: Streams,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -114,7 +116,7 @@ impl State {
             Change::Forget { execution_id } => self.forget(key(execution_id)),
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match Suspensions::moves_due(write) {
                 Some(id) => self.with_indexes(key(id), |state| state.suspensions.apply(write)),
                 None => self.suspensions.apply(write),
@@ -152,6 +154,7 @@ impl State {
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
         self.suspensions.forget(at);
+        self.streams.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.

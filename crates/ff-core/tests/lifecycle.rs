@@ -67,7 +67,15 @@ fn beginnings() -> Vec<World> {
 fn instants(world: &World) -> BTreeSet<TimestampMs> {
     let Some(execution) = world.execution() else { return BTreeSet::new() };
     let lease = world.rows.current(execution).and_then(|attempt| attempt.lease_expires_at);
-    let times = [execution.eligible_at, execution.attempt_timeout_at, execution.deadline_at, lease];
+    let suspension = world.rows.waiting.suspension.open_suspension();
+    let timeout = suspension.and_then(|suspension| suspension.timeout_at);
+    let times = [
+        execution.eligible_at,
+        execution.attempt_timeout_at,
+        execution.deadline_at,
+        lease,
+        timeout,
+    ];
     times.into_iter().flatten().filter(|at| *at > world.now).collect()
 }
 
@@ -81,7 +89,10 @@ fn standing(world: &World) -> String {
         .iter()
         .map(|at| at.is_some_and(|at| at > world.now))
         .collect();
-    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {:?}", row.state, row.policy)
+    let waits = world.rows.waiting.suspension.open_suspension().map(|suspension| {
+        (suspension.timeout_at.is_some_and(|at| at > world.now), suspension.timeout_behavior)
+    });
+    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {waits:?} {:?}", row.state, row.policy)
 }
 
 /// Every move that any sequence of commands and instants makes, with its causes.

@@ -7,16 +7,16 @@ use ff_core::machine::suspension::{
     Signal, SignalEvent, SigningKey, SuspendDedup, Suspension, Waitpoint, Write,
 };
 use ff_core::types::{ExecutionId, SuspensionId, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{named, run};
 use crate::error::Doing as _;
 use crate::load::suspension::{Details, Extra, Outcome, scoped};
 use crate::row::signed;
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
-pub(super) fn write(conn: &Connection, write: &Write) -> Result<(), EngineError> {
+pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineError> {
     match write {
         Write::PutKey(key) => put_key(conn, key),
         Write::DropKey { kid } => {
@@ -85,7 +85,7 @@ pub(super) fn write(conn: &Connection, write: &Write) -> Result<(), EngineError>
     }
 }
 
-fn put_key(conn: &Connection, key: &SigningKey) -> Result<(), EngineError> {
+fn put_key(conn: &SqliteSession<'_>, key: &SigningKey) -> Result<(), EngineError> {
     let values = params![
         key.kid,
         key.secret.bytes(),
@@ -100,7 +100,7 @@ fn names(waitpoint: &Waitpoint) -> String {
     serde_json::to_string(&waitpoint.required_signal_names).expect("a list of text is always JSON")
 }
 
-fn put_waitpoint(conn: &Connection, waitpoint: &Waitpoint) -> Result<(), EngineError> {
+fn put_waitpoint(conn: &SqliteSession<'_>, waitpoint: &Waitpoint) -> Result<(), EngineError> {
     let id = &waitpoint.execution_id;
     let values = params![
         id.partition(),
@@ -120,7 +120,7 @@ fn put_waitpoint(conn: &Connection, waitpoint: &Waitpoint) -> Result<(), EngineE
     run(conn, statement::WAITPOINT_PUT, "store a waitpoint", values).map(drop)
 }
 
-fn close_waitpoint(conn: &Connection, waitpoint: &Waitpoint) -> Result<(), EngineError> {
+fn close_waitpoint(conn: &SqliteSession<'_>, waitpoint: &Waitpoint) -> Result<(), EngineError> {
     let id = &waitpoint.execution_id;
     let closed = waitpoint.closed.as_ref().expect("a closed waitpoint says how it ended");
     let values = params![id.partition(), waitpoint.id.as_bytes()];
@@ -144,7 +144,7 @@ fn close_waitpoint(conn: &Connection, waitpoint: &Waitpoint) -> Result<(), Engin
 }
 
 fn close_waitpoints(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     of: Option<&SuspensionId>,
     at: TimestampMs,
@@ -158,7 +158,7 @@ fn close_waitpoints(
     run(conn, statement::WAITPOINT_DROP_OF, "end waitpoints", values).map(drop)
 }
 
-fn put_suspension(conn: &Connection, suspension: &Suspension) -> Result<(), EngineError> {
+fn put_suspension(conn: &SqliteSession<'_>, suspension: &Suspension) -> Result<(), EngineError> {
     let id = &suspension.execution_id;
     let condition = suspension.condition.as_ref().map_or_else(
         || "{}".to_owned(),
@@ -191,7 +191,7 @@ fn put_suspension(conn: &Connection, suspension: &Suspension) -> Result<(), Engi
     run(conn, statement::SUSPENSION_PUT, "store a suspension", values).map(drop)
 }
 
-fn add_signal(conn: &Connection, signal: &Signal) -> Result<(), EngineError> {
+fn add_signal(conn: &SqliteSession<'_>, signal: &Signal) -> Result<(), EngineError> {
     let id = &signal.execution_id;
     let values = params![
         id.partition(),
@@ -214,7 +214,7 @@ fn add_signal(conn: &Connection, signal: &Signal) -> Result<(), EngineError> {
     run(conn, statement::SIGNAL_ADD, "store a signal", values).map(drop)
 }
 
-fn put_dedup(conn: &Connection, dedup: &SuspendDedup) -> Result<(), EngineError> {
+fn put_dedup(conn: &SqliteSession<'_>, dedup: &SuspendDedup) -> Result<(), EngineError> {
     let id = &dedup.execution_id;
     let details = &dedup.details;
     let extras = details.additional_waitpoints.iter().map(|extra| Extra {
@@ -250,7 +250,7 @@ fn put_dedup(conn: &Connection, dedup: &SuspendDedup) -> Result<(), EngineError>
 
 /// Most executions end without ever having waited: one probe each tells.
 fn end(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     at: TimestampMs,
     reason: &str,
@@ -269,7 +269,7 @@ fn end(
 
 /// Removes what is stored about the waiting of an execution, beside its suspension and its open
 /// waitpoints.
-pub(super) fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
+pub(super) fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid());
     for sql in [
         statement::WAITPOINT_FORGET_CLOSED,
@@ -285,7 +285,7 @@ pub(super) fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineEr
     run(conn, statement::SUSPEND_DEDUP_FORGET, "remove remembered suspends", values).map(drop)
 }
 
-pub(super) fn add_event(conn: &Connection, event: &SignalEvent) -> Result<(), EngineError> {
+pub(super) fn add_event(conn: &SqliteSession<'_>, event: &SignalEvent) -> Result<(), EngineError> {
     let id = &event.execution_id;
     let mut buffer = uuid::Uuid::encode_buffer();
     let values = params![

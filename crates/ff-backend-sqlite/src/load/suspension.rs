@@ -21,18 +21,18 @@ use ff_core::state::LifecyclePhase;
 use ff_core::types::{
     AttemptIndex, DurationMs, ExecutionId, SignalId, SuspensionId, TimestampMs, WaitpointId,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
 use crate::read::page;
 use crate::row::{Columns, Of, execution_id, unsigned};
-use crate::session::prepared;
-use crate::statement;
+use crate::session::{SqliteSession, prepared};
+use crate::statement::{self, Named};
 
 pub(super) fn seen(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     footprint: &Footprint,
     execution: Option<&Execution>,
 ) -> Result<Seen, EngineError> {
@@ -81,7 +81,7 @@ pub(super) fn seen(
     Ok(seen)
 }
 
-fn keys(conn: &Connection) -> Result<Vec<SigningKey>, EngineError> {
+fn keys(conn: &SqliteSession<'_>) -> Result<Vec<SigningKey>, EngineError> {
     let what = "load the signing keys";
     let mut statement = prepared(conn, statement::SIGNING_KEY_LIST)?;
     let mut rows = statement.query([]).doing(what)?;
@@ -99,7 +99,10 @@ fn keys(conn: &Connection) -> Result<Vec<SigningKey>, EngineError> {
     Ok(found)
 }
 
-fn suspension(conn: &Connection, id: &ExecutionId) -> Result<Option<Suspension>, EngineError> {
+fn suspension(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+) -> Result<Option<Suspension>, EngineError> {
     let what = "load a suspension";
     let mut statement = prepared(conn, statement::SUSPENSION_LOAD)?;
     let mut rows = statement.query(params![id.partition(), id.uuid().into_bytes()]).doing(what)?;
@@ -175,7 +178,7 @@ fn closed(columns: &mut Columns<'_>) -> Result<Option<Closed>, EngineError> {
     Ok(at.map(|at| Closed { at, reason: reason.unwrap_or_default() }))
 }
 
-fn tally(conn: &Connection, id: &ExecutionId) -> Result<SignalTally, EngineError> {
+fn tally(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<SignalTally, EngineError> {
     let newest: Option<(i64, i64)> = prepared(conn, statement::SIGNAL_TALLY)?
         .query_row(params![id.partition(), id.uuid().into_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -193,7 +196,7 @@ const WAITPOINT: &str = "ff_waitpoint_pending";
 
 /// A waitpoint that has not ended.
 pub(crate) fn waitpoint(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     partition: u16,
     id: &WaitpointId,
 ) -> Result<Option<Waitpoint>, EngineError> {
@@ -201,7 +204,7 @@ pub(crate) fn waitpoint(
 }
 
 fn closed_waitpoint(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     partition: u16,
     id: &WaitpointId,
 ) -> Result<Option<Waitpoint>, EngineError> {
@@ -209,8 +212,8 @@ fn closed_waitpoint(
 }
 
 fn one_waitpoint(
-    conn: &Connection,
-    sql: &'static str,
+    conn: &SqliteSession<'_>,
+    sql: Named,
     partition: u16,
     id: &WaitpointId,
 ) -> Result<Option<Waitpoint>, EngineError> {
@@ -222,7 +225,7 @@ fn one_waitpoint(
 
 /// Waitpoints of an execution that have not ended, by id, after one.
 pub(crate) fn open_waitpoints(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     after: Option<&WaitpointId>,
     limit: usize,
@@ -289,7 +292,7 @@ fn signal_id(id: &ExecutionId, bytes: Option<&[u8]>) -> Result<SignalId, EngineE
 }
 
 fn buffered(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     waitpoint: &WaitpointId,
 ) -> Result<Vec<SignalHead>, EngineError> {
@@ -312,7 +315,7 @@ fn buffered(
 }
 
 fn observed(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     attempt: AttemptIndex,
 ) -> Result<Vec<Signal>, EngineError> {
@@ -355,7 +358,7 @@ fn signal_row(id: &ExecutionId, row: &Row<'_>) -> Result<Signal, EngineError> {
 }
 
 fn probe(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     probe: &Probe,
     seen: &mut Seen,
@@ -428,7 +431,7 @@ impl Outcome {
 }
 
 fn suspend_dedup(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     key: &str,
 ) -> Result<Option<SuspendDedup>, EngineError> {

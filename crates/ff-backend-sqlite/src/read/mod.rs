@@ -4,6 +4,7 @@ pub(crate) mod event;
 pub(crate) mod execution;
 pub(crate) mod lane;
 pub(crate) mod lease;
+pub(crate) mod stream;
 mod suspension;
 
 use ff_core::EngineError;

@@ -27,7 +27,7 @@ impl SuspensionReader for SqliteSession<'_> {
             Some(after) => (i64::from(after.partition()), after.uuid().as_bytes().to_vec()),
             None => (-1, Vec::new()),
         };
-        let mut statement = prepared(self.connection(), statement::SUSPENSION_LIST)?;
+        let mut statement = prepared(self, statement::SUSPENSION_LIST)?;
         let mut rows = statement.query(params![low, high, from, key, page(limit)]).doing(what)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().doing(what)? {
@@ -42,7 +42,7 @@ impl SuspensionReader for SqliteSession<'_> {
         after: Option<&WaitpointId>,
         limit: usize,
     ) -> Result<Vec<Waitpoint>, EngineError> {
-        suspension::open_waitpoints(self.connection(), execution, after, limit)
+        suspension::open_waitpoints(self, execution, after, limit)
     }
 
     fn open_waitpoint(
@@ -50,7 +50,7 @@ impl SuspensionReader for SqliteSession<'_> {
         partition: u16,
         id: &WaitpointId,
     ) -> Result<Option<Waitpoint>, EngineError> {
-        suspension::waitpoint(self.connection(), partition, id)
+        suspension::waitpoint(self, partition, id)
     }
 
     fn expired_waitpoints(
@@ -59,7 +59,7 @@ impl SuspensionReader for SqliteSession<'_> {
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError> {
         let what = "list expired waitpoints";
-        let mut statement = prepared(self.connection(), statement::WAITPOINT_EXPIRED)?;
+        let mut statement = prepared(self, statement::WAITPOINT_EXPIRED)?;
         let mut rows = statement.query(params![now.0, page(limit)]).doing(what)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().doing(what)? {

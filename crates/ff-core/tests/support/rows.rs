@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
+use ff_core::machine::stream::{self, Frame, Meta};
+use ff_core::machine::suspension::{Suspension, Waitpoint};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
 };
-use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
-use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::state::{LaneState, PublicState};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader,
+    SuspensionReader, Topic,
+};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WaitpointId};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
@@ -19,6 +24,9 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
+    /// What the one execution waits for, as commands are shown it.
+    pub(crate) waiting: Snapshot,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -34,7 +42,13 @@ impl Rows {
             .current(execution)
             .filter(|_| execution.is_leased())
             .and_then(|attempt| attempt.lease_expires_at);
-        [execution.due_at(), expiry].into_iter().flatten().any(|at| at <= now)
+        let timeout = self
+            .waiting
+            .suspension
+            .open_suspension()
+            .filter(|_| execution.public_state() == PublicState::Suspended)
+            .and_then(|suspension| suspension.timeout_at);
+        [execution.due_at(), expiry, timeout].into_iter().flatten().any(|at| at <= now)
     }
 
     fn store(&mut self, change: &Change) {
@@ -70,12 +84,21 @@ impl Rows {
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
             Change::Budget(write) => match *write {},
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
-            Change::Suspension(write) => match *write {},
+            Change::Stream(write) => match write {
+                stream::Write::PutMeta(meta) => {
+                    let key = (meta.execution_id.clone(), meta.attempt_index);
+                    self.streams.insert(key, (**meta).clone());
+                }
+                stream::Write::AddFrame(_)
+                | stream::Write::TrimFrames { .. }
+                | stream::Write::PutSummary(_) => {}
+            },
+            Change::Suspension(_) => self.waiting.apply(std::slice::from_ref(change)),
             Change::Worker(write) => match *write {},
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
+                self.streams.retain(|(id, _), _| id != execution_id);
             }
         }
     }
@@ -95,6 +118,48 @@ impl Session for Rows {
     }
 }
 
+impl StreamReader for Rows {
+    fn frames(&mut self, _: &FrameRange, _: usize, _: usize) -> Result<Vec<Frame>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
+impl SuspensionReader for Rows {
+    fn open_suspensions(
+        &mut self,
+        _: Option<u16>,
+        _: Option<&ExecutionId>,
+        _: usize,
+    ) -> Result<Vec<Suspension>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoints(
+        &mut self,
+        _: &ExecutionId,
+        _: Option<&WaitpointId>,
+        _: usize,
+    ) -> Result<Vec<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoint(
+        &mut self,
+        _: u16,
+        _: &WaitpointId,
+    ) -> Result<Option<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn expired_waitpoints(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
         let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
@@ -104,6 +169,8 @@ impl Reader for Rows {
             .filter(|index| execution.is_none_or(|execution| execution.attempt_index != *index));
         let result = execution.filter(|execution| footprint.result && execution.is_terminal());
         let grant = footprint.grant.and_then(|kind| self.grants.get(&(id.clone(), kind)));
+        let stream = footprint.stream.meta;
+        let meta = stream.and_then(|index| self.streams.get(&(id.clone(), index)));
         Ok(Snapshot {
             execution: execution.cloned(),
             current: execution.and_then(|execution| self.current(execution)).cloned(),
@@ -111,6 +178,8 @@ impl Reader for Rows {
             result: result.and_then(|_| self.results.get(id)).cloned(),
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
+            stream: stream::Seen { meta: meta.cloned(), summary: None },
+            suspension: self.waiting.suspension.clone(),
             ..Snapshot::default()
         })
     }

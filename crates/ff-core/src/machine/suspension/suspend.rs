@@ -582,3 +582,355 @@ fn check_policy(policy: &ResumePolicy) -> Result<(), EngineError> {
 fn invalid(detail: impl Into<String>) -> EngineError {
     EngineError::Validation { kind: ValidationKind::InvalidInput, detail: detail.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contracts::{IdempotencyKey, SuspensionRequester};
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, handle_of, now_plus, refusal, running, seen_pair, stale_handle,
+        triple_of,
+    };
+    use crate::machine::suspension::condition::{OPERATOR_ONLY, TIMEOUT_ONLY};
+    use crate::machine::suspension::rows::SignalHead;
+    use crate::machine::suspension::testing::{
+        any_at, key, parked, pending, secret, suspension_id, waitpoint_id,
+    };
+    use crate::policy::{ExecutionPolicy, SuspensionPolicy};
+    use crate::state::PublicState;
+    use crate::types::{AttemptIndex, SignalId, SuspensionId};
+
+    fn fresh(number: u128, waitpoint_key: &str) -> WaitpointBinding {
+        let waitpoint_key = waitpoint_key.to_owned();
+        WaitpointBinding::Fresh { waitpoint_id: waitpoint_id(number), waitpoint_key }
+    }
+
+    fn suspend(adjust: impl FnOnce(&mut SuspendArgs)) -> Suspend {
+        let (row, attempt) = running(LEASE_END);
+        let mut args = SuspendArgs::new(
+            suspension_id(60),
+            fresh(50, "k"),
+            any_at("k"),
+            ResumePolicy::normal(),
+            SuspensionReasonCode::WaitingForApproval,
+            TimestampMs(0),
+        );
+        adjust(&mut args);
+        let fence = handle_of(&attempt);
+        Suspend { execution_id: row.id, fence, args, fresh_secret: secret(7) }
+    }
+
+    fn active_seen() -> Snapshot {
+        let mut seen = seen_pair(running(LEASE_END));
+        seen.suspension.keys = vec![key("k1")];
+        seen
+    }
+
+    fn told(adjust: impl FnOnce(&mut SuspendArgs), seen: &Snapshot) -> String {
+        refusal(decide(&suspend(adjust), seen))
+    }
+
+    fn adopting(args: &mut SuspendArgs) {
+        args.waitpoints = vec![WaitpointBinding::UsePending { waitpoint_id: waitpoint_id(50) }];
+    }
+
+    fn head(name: &str) -> SignalHead {
+        SignalHead {
+            signal_id: SignalId::from_uuid(uuid::Uuid::from_u128(70)),
+            waitpoint_key: "k".to_owned(),
+            name: name.to_owned(),
+            source_type: "person".to_owned(),
+            source_identity: "ada".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_attempt_is_parked_under_its_condition() {
+        let mut rows = active_seen();
+        rows.execution.as_mut().unwrap().attempt_timeout_at = Some(now_plus(700));
+
+        let done = decide(
+            &suspend(|args| {
+                args.timeout_at = Some(now_plus(9_000));
+                args.timeout_behavior = TimeoutBehavior::Cancel;
+                args.requested_by = SuspensionRequester::Policy;
+            }),
+            &rows,
+        )
+        .unwrap();
+        rows.apply(&done.changes);
+
+        let row = done.stored();
+        assert_eq!(row.state, state::suspended(BlockingReason::WaitingForApproval));
+        assert_eq!(row.attempt_timeout_at, None);
+        assert_eq!(row.attempt_timeout_left, Some(DurationMs(700)));
+        let [attempt] = done.attempts()[..] else { panic!("one attempt") };
+        assert_eq!(attempt.outcome, Some(AttemptOutcome::Interrupted));
+        assert_eq!((attempt.lease_expires_at, attempt.epoch), (None, row.epoch));
+        assert_eq!(done.leases()[0].cause, "suspend");
+        assert_eq!(done.moves()[0].to, PublicState::Suspended);
+        let open = rows.suspension.open_suspension().unwrap();
+        assert_eq!(open.timeout_at, Some(now_plus(9_000)));
+        assert_eq!(open.timeout_behavior, Some(TimeoutBehavior::Cancel));
+        assert_eq!(open.requested_by, SuspensionRequester::Policy);
+        let waitpoint = &rows.suspension.waitpoints[0];
+        assert_eq!(waitpoint.state, WaitpointState::Active);
+        assert_eq!(waitpoint.expires_at, Some(now_plus(9_000)));
+        assert!(token::verify(&[key("k1")], waitpoint, waitpoint.token.token(), NOW).is_ok());
+        let Suspended::Suspended { details, holder } = &done.outcome else { panic!("parked") };
+        assert_eq!(details.waitpoint_token, waitpoint.token);
+        assert!(handle_of(&running(LEASE_END).1).is_proof_of(holder));
+    }
+
+    #[test]
+    fn early_signals_that_satisfy_let_the_attempt_go_on() {
+        let mut rows = active_seen();
+        rows.suspension.waitpoints = vec![pending("k")];
+        rows.suspension.buffered = vec![head("go")];
+
+        let done = decide(&suspend(adopting), &rows).unwrap();
+        rows.apply(&done.changes);
+
+        assert!(matches!(done.outcome, Suspended::AlreadySatisfied { .. }));
+        assert!(done.attempts().is_empty() && done.events.is_empty());
+        let closed = rows.suspension.suspension.as_ref().unwrap().closed.as_ref().unwrap();
+        assert_eq!((closed.at, closed.reason.as_str()), (NOW, "resumed"));
+        assert_eq!(rows.suspension.waitpoints[0].state, WaitpointState::Closed);
+        assert!(done.writes().iter().any(|write| matches!(write, Write::AdoptSignals { .. })));
+        assert!(done.writes().iter().any(|write| matches!(write, Write::Observe(_))));
+    }
+
+    #[test]
+    fn an_adopted_waitpoint_keeps_its_token_and_loses_its_own_end() {
+        let mut rows = active_seen();
+        rows.suspension.waitpoints = vec![pending("k")];
+
+        let done = decide(&suspend(adopting), &rows).unwrap();
+        rows.apply(&done.changes);
+
+        let waitpoint = &rows.suspension.waitpoints[0];
+        assert_eq!((&waitpoint.token, waitpoint.expires_at), (&pending("k").token, None));
+        assert_eq!(waitpoint.suspension_id, Some(suspension_id(60)));
+    }
+
+    #[test]
+    fn what_cannot_be_adopted_says_why() {
+        let with = |waitpoint: Waitpoint| {
+            let mut rows = active_seen();
+            rows.suspension.waitpoints = vec![waitpoint];
+            told(adopting, &rows)
+        };
+        assert_eq!(told(adopting, &active_seen()), "contention: WaitpointNotFound");
+        let over = pending("k").ended("never_committed", NOW);
+        assert_eq!(with(over), "state: PendingWaitpointExpired");
+        assert_eq!(with(pending("k").ended("resumed", NOW)), "state: WaitpointNotPending");
+        let foreign = Waitpoint {
+            execution_id: ExecutionId::from_parts(9, uuid::Uuid::from_u128(1)),
+            ..pending("k")
+        };
+        assert!(with(foreign).starts_with("validation: InvalidWaitpointForExecution"));
+        let of_another = Waitpoint { attempt_index: Some(AttemptIndex(1)), ..pending("k") };
+        assert!(with(of_another).starts_with("validation: InvalidWaitpointForExecution"));
+        let bare = Waitpoint { token: crate::backend::WaitpointHmac::new(""), ..pending("k") };
+        assert!(with(bare).starts_with("validation: WaitpointNotTokenBound"));
+        let by_hand = Waitpoint { attempt_index: None, ..pending("k") };
+        assert_eq!(with(by_hand), "accepted");
+    }
+
+    #[test]
+    fn an_adopted_waitpoint_with_another_key_is_refused() {
+        let mut rows = active_seen();
+        rows.suspension.waitpoints = vec![pending("other")];
+
+        let told = told(adopting, &rows);
+
+        let missing = "validation: InvalidInput: referenced_waitpoint_key_missing_binding: k";
+        assert_eq!(told, missing);
+    }
+
+    #[test]
+    fn a_condition_without_keys_has_one_waitpoint() {
+        for (condition, name) in [
+            (ResumeCondition::OperatorOnly, OPERATOR_ONLY),
+            (ResumeCondition::TimeoutOnly, TIMEOUT_ONLY),
+        ] {
+            let waits = |extra: bool| {
+                let condition = condition.clone();
+                move |args: &mut SuspendArgs| {
+                    args.resume_condition = condition;
+                    args.timeout_at = Some(now_plus(5));
+                    if extra {
+                        args.waitpoints.push(fresh(51, "l"));
+                    }
+                }
+            };
+            let mut rows = active_seen();
+            let done = decide(&suspend(waits(false)), &rows).unwrap();
+            rows.apply(&done.changes);
+            assert_eq!(rows.suspension.waitpoints[0].required_signal_names, [name]);
+            assert!(told(waits(true), &active_seen()).contains("extra_binding_not_referenced"));
+        }
+    }
+
+    #[test]
+    fn a_timeout_may_lie_ten_minutes_back_and_ten_years_ahead() {
+        let at = |ms| told(|args| args.timeout_at = Some(now_plus(ms)), &active_seen());
+        assert_eq!(at(-600_000), "accepted");
+        assert_eq!(at(-600_001), "validation: InvalidInput: timeout_at_in_past");
+        assert_eq!(at(i64::try_from(DELAY_MAX_MS).unwrap()), "accepted");
+        assert!(at(i64::try_from(DELAY_MAX_MS).unwrap() + 1).contains("ten years"));
+    }
+
+    #[test]
+    fn the_policys_timeout_stands_in_for_a_missing_one() {
+        let mut rows = active_seen();
+        rows.execution.as_mut().unwrap().policy = Some(ExecutionPolicy {
+            suspension_policy: Some(SuspensionPolicy {
+                default_timeout_ms: Some(400),
+                timeout_behavior: "escalate".to_owned(),
+            }),
+            ..ExecutionPolicy::default()
+        });
+        let open = |adjust: fn(&mut SuspendArgs)| {
+            let mut rows = rows.clone();
+            let done = decide(&suspend(adjust), &rows).unwrap();
+            rows.apply(&done.changes);
+            let open = rows.suspension.open_suspension().unwrap();
+            (open.timeout_at, open.timeout_behavior)
+        };
+        assert_eq!(open(|_| {}), (Some(now_plus(400)), Some(TimeoutBehavior::Escalate)));
+        let given = open(|args| args.timeout_at = Some(now_plus(9)));
+        assert_eq!(given, (Some(now_plus(9)), Some(TimeoutBehavior::Fail)));
+        let timed = told(|args| args.resume_condition = ResumeCondition::TimeoutOnly, &rows);
+        assert_eq!(timed, "accepted");
+    }
+
+    #[test]
+    fn only_the_live_lease_may() {
+        let mut command = suspend(|_| {});
+        command.fence = stale_handle();
+        assert_eq!(refusal(decide(&command, &active_seen())), "contention: LeaseConflict");
+        let (_, attempt) = running(LEASE_END);
+        let mut triple = triple_of(&attempt);
+        triple.lease_id = LeaseId::from_uuid(uuid::Uuid::from_u128(99));
+        command.fence = Fence::required(attempt.index, Some(&triple)).unwrap();
+        assert_eq!(refusal(decide(&command, &active_seen())), "state: StaleLease");
+        let again = told(|_| {}, &seen_pair(parked()));
+        assert!(again.starts_with("contention: ExecutionNotActive"), "{again}");
+        assert_eq!(told(|_| {}, &Snapshot::default()), "not found: execution");
+    }
+
+    fn keyed(args: &mut SuspendArgs) {
+        args.idempotency_key = Some(IdempotencyKey::new("once"));
+    }
+
+    /// What the store holds after a keyed suspend.
+    fn remembered() -> (Suspended, Snapshot) {
+        let mut rows = active_seen();
+        let done = decide(&suspend(keyed), &rows).unwrap();
+        rows.apply(&done.changes);
+        (done.outcome, rows)
+    }
+
+    #[test]
+    fn the_lease_that_asked_is_told_the_same_again() {
+        let (first, mut rows) = remembered();
+
+        let again = decide(&suspend(keyed), &rows).unwrap();
+        assert_eq!(again.outcome, first);
+        assert!(again.is_unchanged());
+
+        let dedup = rows.suspension.dedup.as_mut().unwrap();
+        dedup.expires_at = now_plus(1);
+        assert_eq!(decide(&suspend(keyed), &rows).unwrap().outcome, first);
+        rows.suspension.dedup.as_mut().unwrap().expires_at = NOW;
+        assert!(decide(&suspend(keyed), &rows).is_err());
+    }
+
+    #[test]
+    fn a_key_is_remembered_until_its_timeout_and_a_minute_but_not_for_ever() {
+        let window = |timeout: Option<i64>| {
+            let done = decide(
+                &suspend(|args| {
+                    keyed(args);
+                    args.timeout_at = timeout.map(now_plus);
+                }),
+                &active_seen(),
+            )
+            .unwrap();
+            let dedup = done.writes().into_iter().find_map(|write| match write {
+                Write::PutDedup(dedup) => Some(dedup.expires_at),
+                _ => None,
+            });
+            dedup.unwrap().0 - NOW.0
+        };
+        let week = i64::try_from(SUSPEND_DEDUP_MAX_MS).unwrap();
+        assert_eq!(window(Some(5_000)), 65_000);
+        assert_eq!(window(Some(week)), week);
+        assert_eq!(window(None), week);
+    }
+
+    #[test]
+    fn a_later_lease_that_asks_again_goes_on() {
+        let (first, mut rows) = remembered();
+        let Suspended::Suspended { details, .. } = first else { panic!("parked") };
+        let (mut row, mut attempt) = running(LEASE_END);
+        (row.epoch, attempt.epoch) = (row.epoch.next(), row.epoch.next());
+        let mut later = suspend(keyed);
+        later.fence = handle_of(&attempt);
+        assert!(decide(&later, &rows).is_err(), "nobody holds it while it waits");
+        rows.execution = Some(row);
+        rows.current = Some(attempt);
+
+        let done = decide(&later, &rows).unwrap();
+
+        assert_eq!(done.outcome, Suspended::AlreadySatisfied { details });
+        let [Write::Observe(observed)] = done.writes()[..] else { panic!("one write") };
+        assert_eq!(observed.suspension_id, suspension_id(60));
+
+        rows.execution.as_mut().unwrap().replay_count += 1;
+        rows.suspension.waitpoints.clear();
+        let anew = decide(&later, &rows).unwrap();
+        assert!(matches!(anew.outcome, Suspended::Suspended { .. }), "a new run waits anew");
+    }
+
+    #[test]
+    fn bounds_are_refused_by_name() {
+        let wide = |count: u128| {
+            told(
+                |args| {
+                    let keys: Vec<String> = (0..count).map(|n| format!("k{n}")).collect();
+                    args.waitpoints =
+                        (0..count).map(|n| fresh(100 + n, &format!("k{n}"))).collect();
+                    args.resume_condition = ResumeCondition::all_of_waitpoints(keys);
+                },
+                &active_seen(),
+            )
+        };
+        assert_eq!(wide(256), "accepted");
+        assert!(wide(257).contains("257 waitpoints"));
+        let twice = told(
+            |args| {
+                args.waitpoints = vec![fresh(50, "a"), fresh(50, "b")];
+                args.resume_condition = ResumeCondition::all_of_waitpoints(["a", "b"]);
+            },
+            &active_seen(),
+        );
+        assert!(twice.contains("duplicate_waitpoint_id"), "{twice}");
+        let mut taken = active_seen();
+        taken.suspension.waitpoints = vec![pending("k")];
+        assert_eq!(told(|_| {}, &taken), "conflict: WaitpointAlreadyExists");
+        for adjust in [
+            |args: &mut SuspendArgs| args.resume_policy.consume_matched_signals = false,
+            |args: &mut SuspendArgs| args.resume_policy.retain_signal_buffer_until_closed = true,
+            |args: &mut SuspendArgs| args.resume_policy.close_waitpoint_on_resume = false,
+            |args: &mut SuspendArgs| args.resume_policy.resume_delay_ms = Some(DELAY_MAX_MS + 1),
+            |args: &mut SuspendArgs| {
+                args.idempotency_key = Some(IdempotencyKey::new("k".repeat(257)));
+            },
+        ] {
+            assert!(told(adjust, &active_seen()).starts_with("validation: InvalidInput"));
+        }
+        let _: SuspensionId = suspension_id(1);
+    }
+}

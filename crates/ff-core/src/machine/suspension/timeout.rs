@@ -311,7 +311,7 @@ mod tests {
         assert!(settled(&rows).is_none());
 
         let adopted = Waitpoint { expires_at: Some(NOW), ..active("k") };
-        rows.suspension.waitpoints = vec![ends(NOW), adopted.clone()];
+        rows.suspension.waitpoints = vec![ends(NOW), adopted];
         let (done, after) = settled(&rows).unwrap();
         let [Write::CloseWaitpoint(closed)] = done.writes()[..] else { panic!("one end") };
         assert_eq!(closed.closed.as_ref().unwrap().reason, "never_committed");

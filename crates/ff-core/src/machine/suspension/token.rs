@@ -134,7 +134,7 @@ mod tests {
             Waitpoint { id: WaitpointId::from_uuid(uuid::Uuid::from_u128(99)), ..ours.clone() },
             Waitpoint { key: "other".to_owned(), ..ours.clone() },
             Waitpoint { created_at: now_plus(-1), ..ours.clone() },
-            Waitpoint { kid: "k2".to_owned(), ..ours.clone() },
+            Waitpoint { kid: "k2".to_owned(), ..ours },
         ] {
             let told = told(&keys, &other, token.as_str());
             assert_eq!(told, "validation: InvalidToken: invalid_token");
