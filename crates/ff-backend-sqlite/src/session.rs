@@ -2,12 +2,16 @@
 
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
+use ff_core::machine::flow::background::{FlowWork, OpenEdge};
+use ff_core::machine::flow::sibling::PendingGroup;
+use ff_core::machine::flow::{Announced, Edge, Flow, Group, Standings};
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
+use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
-use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection};
 use uuid::Uuid;
 
@@ -56,6 +60,109 @@ impl Session for SqliteSession<'_> {
         limit: usize,
     ) -> Result<usize, EngineError> {
         commit::trim(self.conn, now, events_before, limit)
+    }
+}
+
+impl FlowReader for SqliteSession<'_> {
+    fn flow(&mut self, id: &FlowId) -> Result<Option<Flow>, EngineError> {
+        read::flow::flow(self.conn, id)
+    }
+
+    fn flows(&mut self, scan: &FlowScan, limit: usize) -> Result<Vec<Flow>, EngineError> {
+        read::flow::flows(self.conn, scan, limit)
+    }
+
+    fn flow_range(
+        &mut self,
+        low: Uuid,
+        high: Uuid,
+        limit: usize,
+    ) -> Result<Vec<FlowId>, EngineError> {
+        read::flow::flow_range(self.conn, low, high, limit)
+    }
+
+    fn standings(&mut self, flow: &FlowId) -> Result<Standings, EngineError> {
+        read::flow::standings(self.conn, flow)
+    }
+
+    fn members(
+        &mut self,
+        flow: &FlowId,
+        limit: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+        read::flow::members(self.conn, flow, limit)
+    }
+
+    fn edge(&mut self, flow: &FlowId, id: &EdgeId) -> Result<Option<Edge>, EngineError> {
+        read::flow::edge(self.conn, flow, id)
+    }
+
+    fn edges(
+        &mut self,
+        flow: &FlowId,
+        of: &EdgesOf,
+        limit: usize,
+    ) -> Result<Vec<Edge>, EngineError> {
+        read::flow::edges(self.conn, flow, of, limit)
+    }
+
+    fn groups(&mut self, flow: &FlowId, limit: usize) -> Result<Vec<Group>, EngineError> {
+        read::flow::groups(self.conn, flow, limit)
+    }
+
+    fn group(
+        &mut self,
+        flow: &FlowId,
+        downstream: &ExecutionId,
+    ) -> Result<Option<Group>, EngineError> {
+        read::flow::group(self.conn, flow, downstream)
+    }
+
+    fn unacknowledged(&mut self, flow: &FlowId) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::unacknowledged(self.conn, flow)
+    }
+
+    fn flow_work(&mut self) -> Result<FlowWork, EngineError> {
+        read::flow::work(self.conn)
+    }
+
+    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
+        read::flow::announced(self.conn)
+    }
+
+    fn open_edges_from(
+        &mut self,
+        flow: &FlowId,
+        upstream: &ExecutionId,
+        after: Option<&EdgeId>,
+        limit: usize,
+    ) -> Result<Vec<OpenEdge>, EngineError> {
+        read::flow::open_edges_from(self.conn, flow, upstream, after, limit)
+    }
+
+    fn pending_group(&mut self) -> Result<Option<PendingGroup>, EngineError> {
+        read::flow::pending_group(self.conn)
+    }
+
+    fn open_upstreams_of(
+        &mut self,
+        flow: &FlowId,
+        downstream: &ExecutionId,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::open_upstreams_of(self.conn, flow, downstream, limit)
+    }
+
+    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
+        read::flow::cancel_backlog(self.conn)
+    }
+
+    fn reached_members(
+        &mut self,
+        flow: &FlowId,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::reached_members(self.conn, flow, limit)
     }
 }
 

@@ -33,7 +33,7 @@ use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::{Reader, Topic};
+use ff_core::store::{FlowReader, Reader, Topic};
 use ff_core::types::TimestampMs;
 use rusqlite::{Connection, ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -247,7 +247,8 @@ impl Writer {
         let mut session = SqliteSession::new(&self.conn);
         let found = session
             .due(now, 1)
-            .and_then(|due| Ok(!due.is_empty() || !session.ended(ended_before, 1)?.is_empty()));
+            .and_then(|due| Ok(!due.is_empty() || session.flow_work()?.is_any()))
+            .and_then(|found| Ok(found || !session.ended(ended_before, 1)?.is_empty()));
         let rested = self.pace.stopwatch.monotonic().saturating_sub(self.pace.swept_at);
         // What cannot be read is told by the sweep itself.
         found.unwrap_or(true) || rested >= sweep::SWEEP_AT_LEAST

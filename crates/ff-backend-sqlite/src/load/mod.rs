@@ -1,5 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
+mod flow;
+
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind};
@@ -39,6 +41,8 @@ pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snaps
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+    seen.flow = flow::seen(conn, &footprint.flow, subject, loaded)?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;
     }

@@ -4,9 +4,13 @@
 //! [`EngineBackend`](crate::engine_backend::EngineBackend) through the one switchboard of this
 //! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
 
+pub mod flow;
+
 use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
+
+pub use flow::FlowReader;
 
 use crate::EngineError;
 use crate::backend::BackendTag;
@@ -139,7 +143,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader {
+pub trait Reader: FlowReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 
