@@ -7,11 +7,14 @@ use std::ops::Bound;
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
 use ff_core::store::flow::FlowReader as _;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+};
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
 use uuid::Uuid;
 
@@ -22,11 +25,18 @@ use crate::state::{Key, Outbox, Place, State, key};
 #[derive(Debug)]
 pub(crate) struct MemorySession<'a> {
     state: &'a mut State,
+    /// The streams that were written to.
+    touched: Vec<StreamKey>,
 }
 
 impl<'a> MemorySession<'a> {
     pub(crate) fn new(state: &'a mut State) -> Self {
-        Self { state }
+        Self { state, touched: Vec::new() }
+    }
+
+    /// Ends the session; answers which streams it wrote to.
+    pub(crate) fn into_touched(self) -> Vec<StreamKey> {
+        self.touched
     }
 
     /// A copy to return to when a batch is refused half-way.
@@ -111,6 +121,9 @@ impl Reader for MemorySession<'_> {
         }
         let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
         seen.flow = self.seen_of_flows(&footprint.flow, subject, loaded)?;
+        if let Some(id) = &footprint.execution {
+            seen.stream = self.state.streams.load(id, &footprint.stream);
+        }
         seen.grant = self.newest_grant(footprint);
         seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
             self.state.dedup.get(&(namespace.0.clone(), dedup_key.clone())).cloned()
@@ -358,9 +371,21 @@ impl Reader for MemorySession<'_> {
     }
 }
 
+impl StreamReader for MemorySession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        Ok(self.state.streams.frames(range, limit, max_bytes))
+    }
+}
+
 impl Session for MemorySession<'_> {
     fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
         for change in &transition.changes {
+            self.touched.extend(StreamKey::touched_by(change));
             self.state.apply(change);
         }
         for event in &transition.events {
@@ -409,7 +434,7 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
-        trimmed += keys.len() + grants.len();
+        trimmed += keys.len() + grants.len() + state.streams.trim_expired(now, limit);
         for at in keys {
             state.dedup.remove(&at);
         }

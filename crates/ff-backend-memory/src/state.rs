@@ -10,6 +10,7 @@ use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
 use crate::flow::{self, Flows};
+use crate::stream::Streams;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) lease_events: Outbox,
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
+    pub(crate) streams: Streams,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -118,7 +120,7 @@ impl State {
                 }
                 self.flows.apply(write);
             }
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -162,6 +164,7 @@ impl State {
         self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+        self.streams.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.

@@ -3,19 +3,38 @@
 //! The text of `EXECUTION_LOAD` is `sql/execution/load.sql`, whose first line says `-- execution_load`. Tests prepare and
 //! explain all of them.
 
+/// One statement: its text, and the place where a session keeps it prepared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) place: usize,
+    pub(crate) sql: &'static str,
+}
+
 macro_rules! statements {
     ($($name:ident = $path:literal,)+) => {
-        $(pub(crate) const $name: &str = include_str!(concat!("../sql/", $path, ".sql"));)+
+        #[expect(non_camel_case_types, reason = "the names of the statements, to number them")]
+        enum Place {
+            $($name),+
+        }
+
+        $(pub(crate) const $name: Named = Named {
+            place: Place::$name as usize,
+            sql: include_str!(concat!("../sql/", $path, ".sql")),
+        };)+
+
+        /// How many there are.
+        pub(crate) const COUNT: usize = [$(Place::$name as usize),+].len();
 
         /// Path and text of each.
         #[cfg(test)]
-        pub(crate) const ALL: &[(&str, &str)] = &[$(($path, $name)),+];
+        pub(crate) const ALL: &[(&str, &str)] = &[$(($path, $name.sql)),+];
     };
 }
 
 statements! {
     ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
     ATTEMPT_FORGET = "attempt/forget",
+    ATTEMPT_HIGHEST_EPOCH = "attempt/highest_epoch",
     ATTEMPT_LOAD = "attempt/load",
     ATTEMPT_PUT = "attempt/put",
     CANCEL_BACKLOG_CLOSE = "cancel_backlog/close",
@@ -111,9 +130,19 @@ statements! {
     PENDING_CANCEL_GROUP_ADD = "pending_cancel_group/add",
     PENDING_CANCEL_GROUP_DROP = "pending_cancel_group/drop",
     PENDING_CANCEL_GROUP_FIRST = "pending_cancel_group/first",
+    STREAM_FRAME_ADD = "stream_frame/add",
     STREAM_FRAME_FORGET = "stream_frame/forget",
+    STREAM_FRAME_LIST = "stream_frame/list",
+    STREAM_FRAME_TRIM_DURABLE = "stream_frame/trim_durable",
+    STREAM_FRAME_TRIM_TRANSIENT = "stream_frame/trim_transient",
+    STREAM_META_EXPIRE = "stream_meta/expire",
+    STREAM_META_EXPIRED = "stream_meta/expired",
     STREAM_META_FORGET = "stream_meta/forget",
+    STREAM_META_LOAD = "stream_meta/load",
+    STREAM_META_PUT = "stream_meta/put",
     STREAM_SUMMARY_FORGET = "stream_summary/forget",
+    STREAM_SUMMARY_LOAD = "stream_summary/load",
+    STREAM_SUMMARY_PUT = "stream_summary/put",
     SUSPENSION_FORGET = "suspension/forget",
     TRANSITION_ADD = "transition/add",
     TRANSITION_FORGET = "transition/forget",

@@ -178,6 +178,7 @@ fn row(world: &World, ask: Ask) -> String {
                 && after.rows.flow == world.rows.flow
                 && after.rows.edge == world.rows.edge
                 && after.rows.group == world.rows.group
+                && after.rows.streams == world.rows.streams
                 && after.rows.events == world.rows.events;
             assert!(untouched, "a refusal writes nothing");
             format!("refused: {}", refusal(&error))

@@ -5,13 +5,14 @@ use ff_core::machine::flow::rows::cancel_policy_word;
 use ff_core::machine::flow::{Edge, Flow, Group, Write};
 use ff_core::machine::transition::FlowCancelRequested;
 use ff_core::types::ExecutionId;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{INLINE_PAYLOAD_MAX, named, run};
 use crate::read::flow::{edge_fields, flow_fields};
+use crate::session::SqliteSession;
 use crate::statement;
 
-pub(super) fn write(conn: &Connection, write: &Write) -> Result<(), EngineError> {
+pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineError> {
     match write {
         Write::PutFlow(flow) => put_flow(conn, flow),
         Write::PutEdge(edge) => put_edge(conn, edge),
@@ -54,7 +55,7 @@ pub(super) fn write(conn: &Connection, write: &Write) -> Result<(), EngineError>
     }
 }
 
-fn put_flow(conn: &Connection, flow: &Flow) -> Result<(), EngineError> {
+fn put_flow(conn: &SqliteSession<'_>, flow: &Flow) -> Result<(), EngineError> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let values = params![
         flow.id.as_bytes(),
@@ -69,7 +70,7 @@ fn put_flow(conn: &Connection, flow: &Flow) -> Result<(), EngineError> {
     run(conn, statement::FLOW_PUT, "store a flow", values).map(drop)
 }
 
-fn put_edge(conn: &Connection, edge: &Edge) -> Result<(), EngineError> {
+fn put_edge(conn: &SqliteSession<'_>, edge: &Edge) -> Result<(), EngineError> {
     let values = params![
         edge.flow_id.as_bytes(),
         edge.id.as_bytes(),
@@ -83,7 +84,7 @@ fn put_edge(conn: &Connection, edge: &Edge) -> Result<(), EngineError> {
     run(conn, statement::EDGE_PUT, "store an edge", values).map(drop)
 }
 
-fn put_group(conn: &Connection, group: &Group) -> Result<(), EngineError> {
+fn put_group(conn: &SqliteSession<'_>, group: &Group) -> Result<(), EngineError> {
     let policy = serde_json::to_string(&group.policy).expect("a policy is a number and words");
     let k = match &group.policy {
         ff_core::contracts::EdgeDependencyPolicy::Quorum { k, .. } => *k,
@@ -103,7 +104,11 @@ fn put_group(conn: &Connection, group: &Group) -> Result<(), EngineError> {
     run(conn, statement::EDGE_GROUP_PUT, "store an edge group", values).map(drop)
 }
 
-fn put_payload(conn: &Connection, id: &ExecutionId, payload: &[u8]) -> Result<(), EngineError> {
+fn put_payload(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+    payload: &[u8],
+) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid().into_bytes());
     let inline = (payload.len() <= INLINE_PAYLOAD_MAX).then_some(payload);
     let sql = statement::EXECUTION_PUT_PAYLOAD;
@@ -116,7 +121,10 @@ fn put_payload(conn: &Connection, id: &ExecutionId, payload: &[u8]) -> Result<()
     .map(drop)
 }
 
-pub(super) fn announce(conn: &Connection, event: &FlowCancelRequested) -> Result<(), EngineError> {
+pub(super) fn announce(
+    conn: &SqliteSession<'_>,
+    event: &FlowCancelRequested,
+) -> Result<(), EngineError> {
     let details = serde_json::json!({
         "flow_id": event.flow_id.to_string(),
         "cancellation_policy": event.policy,

@@ -3,6 +3,7 @@
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
 mod flow;
+mod stream;
 
 use ff_core::EngineError;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
@@ -10,19 +11,19 @@ use ff_core::machine::transition::{
     Change, CompletionEvent, Event, LeaseEvent, OperatorEvent, OperatorEventKind, TransitionRow,
 };
 use ff_core::types::{ExecutionId, LeaseId, Namespace, TimestampMs, WorkerId, WorkerInstanceId};
-use rusqlite::{Connection, Params, ToSql, params};
+use rusqlite::{Params, ToSql, params};
 
 use crate::error::Doing as _;
 use crate::read::page;
-use crate::row::{fields_patch, new_fields, outcome_word, reason_word, signed};
-use crate::session::prepared;
-use crate::statement;
+use crate::row::{fields_patch, outcome_word, reason_word, signed, whole_fields};
+use crate::session::{Prepares, SqliteSession};
+use crate::statement::{self, Named};
 
 /// A longer input, in bytes, does not stand in the row that every transition rewrites.
 const INLINE_PAYLOAD_MAX: usize = 1024;
 
 pub(crate) fn all(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     changes: &[Change],
     events: &[Event],
     now: TimestampMs,
@@ -56,7 +57,7 @@ pub(crate) fn all(
             Change::Forget { execution_id } => forget(conn, execution_id)?,
             Change::Budget(write) => match *write {},
             Change::Flow(write) => flow::write(conn, write)?,
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -75,14 +76,14 @@ pub(crate) fn all(
 
 /// Removes what time alone has made worthless, a bounded number of rows of each kind.
 pub(crate) fn trim(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     now: TimestampMs,
     events_before: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {
+    let mut trimmed = stream::trim_expired(conn, now, limit)?;
     let limit = page(limit);
-    let mut trimmed = 0;
-    for (sql, before) in [
+    for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
         (statement::OPERATOR_EVENT_TRIM, events_before),
@@ -90,18 +91,18 @@ pub(crate) fn trim(
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
     ] {
-        trimmed += run(conn, sql, "remove what is out of date", params![before.0, limit])?;
+        trimmed += run(conn, named, "remove what is out of date", params![before.0, limit])?;
     }
     Ok(trimmed)
 }
 
-fn run(
-    conn: &Connection,
-    sql: &'static str,
+fn run<P: Prepares + ?Sized>(
+    conn: &P,
+    named: Named,
     what: &'static str,
     values: impl Params,
 ) -> Result<usize, EngineError> {
-    prepared(conn, sql)?.execute(values).doing(what)
+    conn.run(named, values).doing(what)
 }
 
 /// The current attempt of `execution` as these changes leave it, if they touch it.
@@ -185,7 +186,11 @@ fn with_values<T>(
     ])
 }
 
-fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<(), EngineError> {
+fn create(
+    conn: &SqliteSession<'_>,
+    execution: &Execution,
+    payload: &[u8],
+) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
     let id = &execution.id;
     let (partition, uuid) = (id.partition(), id.uuid());
@@ -198,7 +203,7 @@ fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<()
     });
     let inline = (payload.len() <= INLINE_PAYLOAD_MAX).then_some(payload);
     let flow_id = execution.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice());
-    let fields = new_fields(execution);
+    let fields = whole_fields(execution, None);
     with_values(execution, &fields, |values| {
         let born: [&dyn ToSql; 6] = [
             &execution.lane.as_str(),
@@ -219,16 +224,20 @@ fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<()
 }
 
 fn put_execution(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     execution: &Execution,
     attempt: Option<&Attempt>,
     result: Option<&[u8]>,
 ) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
-    let fields = fields_patch(execution, attempt);
+    let is_whole = attempt.is_some() && conn.takes_whole_fields(execution);
+    let fields = match is_whole {
+        true => whole_fields(execution, attempt),
+        false => fields_patch(execution, attempt),
+    };
     let written = with_values(execution, &fields, |values| {
-        let result: [&dyn ToSql; 1] = [&result];
-        let values = rusqlite::params_from_iter(values.iter().chain(&result));
+        let more: [&dyn ToSql; 2] = [&result, &is_whole];
+        let values = rusqlite::params_from_iter(values.iter().chain(&more));
         run(conn, statement::EXECUTION_PUT, "update an execution", values)
     })?;
     assert!(written == 1, "nobody else writes between the load and the commit of a transaction");
@@ -240,7 +249,7 @@ fn put_execution(
     Ok(())
 }
 
-fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> {
+fn put_attempt(conn: &SqliteSession<'_>, attempt: &Attempt) -> Result<(), EngineError> {
     let id = &attempt.execution_id;
     let at = |instant: Option<TimestampMs>| instant.map(|instant| instant.0);
     let values = params![
@@ -266,7 +275,7 @@ fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> 
     run(conn, statement::ATTEMPT_PUT, "store an attempt", values).map(drop)
 }
 
-fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
+fn put_grant(conn: &SqliteSession<'_>, grant: &Grant) -> Result<(), EngineError> {
     let id = &grant.execution_id;
     let capabilities =
         serde_json::to_string(&grant.worker_capabilities).expect("a list of text is always JSON");
@@ -289,12 +298,16 @@ fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
     run(conn, statement::GRANT_PUT, "store a grant", values).map(drop)
 }
 
-fn drop_grants(conn: &Connection, id: &ExecutionId, kind: GrantKind) -> Result<(), EngineError> {
+fn drop_grants(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+    kind: GrantKind,
+) -> Result<(), EngineError> {
     let values = params![id.partition(), id.uuid().into_bytes(), kind.as_str()];
     run(conn, statement::GRANT_DROP, "remove grants", values).map(drop)
 }
 
-fn put_dedup(conn: &Connection, dedup: &CreateDedup) -> Result<(), EngineError> {
+fn put_dedup(conn: &SqliteSession<'_>, dedup: &CreateDedup) -> Result<(), EngineError> {
     let values = params![
         dedup.namespace.as_str(),
         dedup.key,
@@ -306,16 +319,16 @@ fn put_dedup(conn: &Connection, dedup: &CreateDedup) -> Result<(), EngineError> 
     run(conn, statement::CREATE_DEDUP_PUT, "remember an idempotency key", values).map(drop)
 }
 
-fn put_lane(conn: &Connection, lane: &Lane) -> Result<(), EngineError> {
+fn put_lane(conn: &SqliteSession<'_>, lane: &Lane) -> Result<(), EngineError> {
     let values = params![lane.id.as_str(), lane.registered_at.0, lane.state.as_str()];
     run(conn, statement::LANE_PUT, "store the state of a lane", values).map(drop)
 }
 
 /// Removes an execution from every table that names it. The outboxes and the idempotency keys have a retention of their
 /// own, and edges belong to their flow. The row goes before its capabilities, so that their trigger finds nothing to do.
-fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
+fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid());
-    for sql in [
+    for named in [
         // These two find the flow through the execution's row.
         statement::EDGE_FORGET,
         statement::EDGE_GROUP_FORGET,
@@ -325,13 +338,11 @@ fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
         statement::TRANSITION_FORGET,
         statement::SUSPENSION_FORGET,
         statement::WAITPOINT_FORGET,
-        statement::STREAM_FRAME_FORGET,
-        statement::STREAM_SUMMARY_FORGET,
-        statement::STREAM_META_FORGET,
         statement::GRANT_FORGET,
     ] {
-        run(conn, sql, "remove an execution", params![partition, uuid.as_bytes()])?;
+        run(conn, named, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    stream::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
 }
@@ -341,7 +352,7 @@ fn named(namespace: &Namespace) -> Option<&str> {
     Some(namespace.as_str()).filter(|name| !name.is_empty())
 }
 
-fn add_lease_event(conn: &Connection, event: &LeaseEvent) -> Result<(), EngineError> {
+fn add_lease_event(conn: &SqliteSession<'_>, event: &LeaseEvent) -> Result<(), EngineError> {
     let id = &event.execution_id;
     let mut buffer = uuid::Uuid::encode_buffer();
     let values = params![
@@ -361,7 +372,7 @@ fn add_lease_event(conn: &Connection, event: &LeaseEvent) -> Result<(), EngineEr
 }
 
 fn add_completion_event(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     event: &CompletionEvent,
     now: TimestampMs,
 ) -> Result<(), EngineError> {
@@ -380,7 +391,7 @@ fn add_completion_event(
     run(conn, statement::COMPLETION_EVENT_ADD, "announce an end", values).map(drop)
 }
 
-fn add_operator_event(conn: &Connection, event: &OperatorEvent) -> Result<(), EngineError> {
+fn add_operator_event(conn: &SqliteSession<'_>, event: &OperatorEvent) -> Result<(), EngineError> {
     let (kind, details) = match &event.kind {
         OperatorEventKind::PriorityChanged { old_priority, new_priority } => (
             "priority_changed",
@@ -407,7 +418,7 @@ fn add_operator_event(conn: &Connection, event: &OperatorEvent) -> Result<(), En
     run(conn, statement::OPERATOR_EVENT_ADD, "announce an operator's change", values).map(drop)
 }
 
-fn add_transition(conn: &Connection, row: &TransitionRow) -> Result<(), EngineError> {
+fn add_transition(conn: &SqliteSession<'_>, row: &TransitionRow) -> Result<(), EngineError> {
     let id = &row.execution_id;
     let values = params![
         id.partition(),
@@ -437,10 +448,10 @@ mod tests {
     use ff_core::store::Reader as _;
     use ff_core::types::{AttemptId, AttemptIndex, DurationMs, FlowId, LaneId, LeaseEpoch};
     use proptest::prelude::*;
+    use rusqlite::Connection;
     use uuid::Uuid;
 
     use super::*;
-    use crate::session::SqliteSession;
     use crate::testing::database;
 
     const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
@@ -689,6 +700,27 @@ mod tests {
             prop_assert_eq!(load(&conn, &before.id), (Some(last), None));
         }
 
+        /// Written whole or merged, the document is the same.
+        #[test]
+        fn raw_fields_is_the_same_however_it_is_written((before, after) in lived(), held in any::<bool>()) {
+            let mut attempt = attempt_of(&after);
+            attempt.attempt_id = attempt.attempt_id.filter(|_| held);
+            let changes = [put_attempt(&attempt), put(&after)];
+            let written = [true, false].map(|is_whole| {
+                let conn = database();
+                let session = SqliteSession::new(&conn);
+                commit(&conn, vec![create(&before)]);
+                execution_in(&session, &before.id);
+                if !is_whole {
+                    session.begin_command();
+                }
+                assert_eq!(session.takes_whole_fields(&after), is_whole);
+                all(&session, &changes, &[], NOW).unwrap();
+                fields(&conn)
+            });
+            prop_assert_eq!(&written[0], &written[1]);
+        }
+
         #[test]
         fn an_attempt_reads_back_as_it_was_written(
             ids in proptest::option::of((any::<u128>(), any::<u128>())),
@@ -762,6 +794,48 @@ mod tests {
         assert_eq!(fields["execution_kind"], "kind");
         assert_eq!(fields["last_mutation_at"], NOW.0.to_string());
         assert_eq!(fields["total_attempt_count"], "1");
+    }
+
+    #[test]
+    fn they_survive_too_where_one_command_loads_and_writes() {
+        for (set, path) in [
+            ("'$.mine', 1", "/mine"),
+            ("'$.tags', json('{\"n\": 1, \"none\": null}')", "/tags/none"),
+            ("'$.namespace', null", "/execution_kind"),
+        ] {
+            let conn = database();
+            let session = SqliteSession::new(&conn);
+            let (running, attempt) = running();
+            commit(&conn, vec![create(&waiting())]);
+            let sql = format!("UPDATE ff_exec_core SET raw_fields = json_set(raw_fields, {set})");
+            conn.execute(&sql, []).unwrap();
+
+            execution_in(&session, &running.id);
+            all(&session, &[put_attempt(&attempt), put(&running)], &[], NOW).unwrap();
+
+            assert!(fields(&conn).pointer(path).is_some(), "{path}");
+            assert_eq!(fields(&conn)["total_attempt_count"], "1");
+        }
+    }
+
+    fn execution_in(session: &SqliteSession<'_>, id: &ExecutionId) {
+        assert!(crate::load::execution(session, id).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_another_command_loaded_does_not_let_this_one_write_it_whole() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+        let (running, attempt) = running();
+        commit(&conn, vec![create(&waiting())]);
+        execution_in(&session, &running.id);
+        session.begin_command();
+        conn.execute("UPDATE ff_exec_core SET raw_fields = json_set(raw_fields, '$.mine', 1)", [])
+            .unwrap();
+
+        all(&session, &[put_attempt(&attempt), put(&running)], &[], NOW).unwrap();
+
+        assert_eq!(fields(&conn)["mine"], 1);
     }
 
     #[test]
@@ -849,7 +923,7 @@ mod tests {
             ],
         );
         let row = TransitionRow::between(None, &running, NOW, "claimed");
-        all(&conn, &[], &[Event::Transition(row)], NOW).unwrap();
+        all(&SqliteSession::new(&conn), &[], &[Event::Transition(row)], NOW).unwrap();
 
         commit(&conn, vec![Change::Forget { execution_id: id.clone() }]);
 

@@ -8,17 +8,17 @@ use ff_core::machine::rows::Execution;
 use ff_core::state::TerminalOutcome;
 use ff_core::store::flow::EdgesOf;
 use ff_core::types::ExecutionId;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{bytes, execution};
 use crate::error::Doing as _;
 use crate::read::{flow, lane};
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 /// The flow rows that `wanted` asks for, of the execution loaded with them.
 pub(super) fn seen(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     wanted: &Wanted,
     subject: Option<&ExecutionId>,
     loaded: Option<&Execution>,
@@ -94,6 +94,6 @@ pub(super) fn seen(
     Ok(seen)
 }
 
-fn upstream(conn: &Connection, id: &ExecutionId) -> Result<Option<Upstream>, EngineError> {
+fn upstream(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<Option<Upstream>, EngineError> {
     Ok(execution(conn, id)?.map(|(execution, _)| Upstream::of(&execution)))
 }

@@ -1,6 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
 mod flow;
+mod stream;
 
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
@@ -10,16 +11,19 @@ use ff_core::types::{
     AttemptIndex, DurationMs, ExecutionId, LaneId, Namespace, TimestampMs, WorkerId,
     WorkerInstanceId,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
 use crate::read::lane;
-use crate::row::{self, Columns, LoadedExecution, Of, execution_id, unsigned};
-use crate::session::prepared;
-use crate::statement;
+use crate::row::{self, Columns, Of, execution_id, unsigned};
+use crate::session::{SqliteSession, prepared};
+use crate::statement::{self, Named};
 
-pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snapshot, EngineError> {
+pub(crate) fn snapshot(
+    conn: &SqliteSession<'_>,
+    footprint: &Footprint,
+) -> Result<Snapshot, EngineError> {
     let mut seen = Snapshot::default();
     if let Some(id) = &footprint.execution {
         if let Some((execution, current)) = execution(conn, id)? {
@@ -37,6 +41,7 @@ pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snaps
             seen.current = current;
             seen.execution = Some(execution);
         }
+        seen.stream = stream::seen(conn, id, &footprint.stream)?;
         if let Some(kind) = footprint.grant {
             seen.grant = grant(conn, id, kind)?;
         }
@@ -63,27 +68,31 @@ pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snaps
 
 /// An execution with its current attempt.
 pub(crate) fn execution(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
 ) -> Result<Option<(Execution, Option<Attempt>)>, EngineError> {
-    let loaded: Option<LoadedExecution> = {
-        let mut statement = prepared(conn, statement::EXECUTION_LOAD)?;
-        let mut rows = statement
-            .query(params![id.partition(), id.uuid().into_bytes()])
-            .doing("load an execution")?;
-        rows.next().doing("load an execution")?.map(row::execution).transpose()?
-    };
-    let Some(loaded) = loaded else { return Ok(None) };
-    let mut current = match loaded.has_attempts {
-        true => attempt(conn, id, loaded.execution.attempt_index)?,
-        false => None,
-    };
-    let execution = loaded.complete(current.as_mut());
-    Ok(Some((execution, current)))
+    let what = "load an execution";
+    let mut statement = prepared(conn, statement::EXECUTION_LOAD)?;
+    let mut rows = statement.query(params![id.partition(), id.uuid().into_bytes()]).doing(what)?;
+    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let (loaded, current) = row::execution(row, || highest_epoch(conn, id))?;
+    if loaded.is_plain {
+        conn.note_plain(&loaded.execution);
+    }
+    Ok(Some(loaded.complete(current)))
+}
+
+/// Only tools leave attempts of an execution that the engine has not claimed.
+fn highest_epoch(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<i64, EngineError> {
+    let values = params![id.partition(), id.uuid().into_bytes()];
+    let highest: Option<i64> = prepared(conn, statement::ATTEMPT_HIGHEST_EPOCH)?
+        .query_row(values, |row| row.get(0))
+        .doing("find the highest epoch of an execution")?;
+    Ok(highest.unwrap_or(0))
 }
 
 pub(crate) fn attempt(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     index: AttemptIndex,
 ) -> Result<Option<Attempt>, EngineError> {
@@ -92,7 +101,7 @@ pub(crate) fn attempt(
 
 /// The attempts `first` to `last` of an execution.
 pub(crate) fn attempts(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     first: AttemptIndex,
     last: AttemptIndex,
@@ -103,18 +112,18 @@ pub(crate) fn attempts(
         .doing("load attempts")?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing("load attempts")? {
-        found.push(row::attempt(id, row)?);
+        found.extend(row::attempt(id, &mut Columns::of(row))?);
     }
     Ok(found)
 }
 
 /// Stored bytes; empty ones are none.
 fn bytes(
-    conn: &Connection,
-    sql: &'static str,
+    conn: &SqliteSession<'_>,
+    named: Named,
     id: &ExecutionId,
 ) -> Result<Option<Vec<u8>>, EngineError> {
-    let mut statement = prepared(conn, sql)?;
+    let mut statement = prepared(conn, named)?;
     let mut rows = statement
         .query(params![id.partition(), id.uuid().into_bytes()])
         .doing("load bytes of an execution")?;
@@ -126,7 +135,7 @@ fn bytes(
 }
 
 fn grant(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     kind: GrantKind,
 ) -> Result<Option<Grant>, EngineError> {
@@ -163,7 +172,7 @@ fn grant(
 }
 
 fn dedup(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     namespace: &Namespace,
     key: &str,
 ) -> Result<Option<CreateDedup>, EngineError> {
@@ -194,8 +203,9 @@ mod tests {
     use ff_core::store::Reader as _;
     use ff_core::types::{AttemptId, LeaseEpoch, LeaseId};
 
+    use rusqlite::Connection;
+
     use super::*;
-    use crate::session::SqliteSession;
     use crate::testing::database;
 
     const UUID: Uuid = Uuid::from_u128(7);
@@ -228,7 +238,7 @@ mod tests {
     }
 
     fn loaded(conn: &Connection) -> Execution {
-        execution(conn, &id()).unwrap().unwrap().0
+        execution(&SqliteSession::new(conn), &id()).unwrap().unwrap().0
     }
 
     #[test]
@@ -285,13 +295,13 @@ mod tests {
         insert(&conn, ["active", "leased", "not_applicable", "active", "running"], &in_execution);
         insert_attempt(&conn, 0, 1, None);
 
-        let (_, attempt) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, attempt) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         let attempt = attempt.unwrap();
         assert_eq!(attempt.attempt_id, Some(AttemptId::from_uuid(Uuid::from_u128(1))));
         assert_eq!((attempt.lease_id, attempt.kind), (None, AttemptType::Initial));
 
         conn.execute("UPDATE ff_attempt SET raw_fields = ?1", [in_attempt]).unwrap();
-        let (_, attempt) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, attempt) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         let attempt = attempt.unwrap();
         assert_eq!(attempt.attempt_id, Some(AttemptId::from_uuid(Uuid::from_u128(2))));
         assert_eq!(attempt.lease_id, Some(LeaseId::from_uuid(Uuid::from_u128(3))));
@@ -367,7 +377,7 @@ mod tests {
             insert(&conn, ["runnable", "unowned", "eligible_now", "waiting", "initial"], "{}");
             conn.execute(&format!("UPDATE ff_exec_core SET {column} = ?1"), [value]).unwrap();
 
-            let error = execution(&conn, &id()).unwrap_err();
+            let error = execution(&SqliteSession::new(&conn), &id()).unwrap_err();
 
             let EngineError::Validation { kind, detail } = error else { panic!("{error:?}") };
             assert_eq!(kind, ValidationKind::Corruption);
@@ -382,11 +392,11 @@ mod tests {
         insert(&conn, ["active", "leased", "not_applicable", "active", "running"], "{}");
         insert_attempt(&conn, 0, 1, Some("shrug"));
 
-        let error = execution(&conn, &id()).unwrap_err().to_string();
+        let error = execution(&SqliteSession::new(&conn), &id()).unwrap_err().to_string();
 
         assert!(error.contains("ff_attempt.outcome: 'shrug'"), "{error}");
         conn.execute("UPDATE ff_attempt SET outcome = 'waiting_children'", []).unwrap();
-        let (_, current) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, current) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         assert_eq!(current.unwrap().outcome, Some(AttemptOutcome::Interrupted));
     }
 }

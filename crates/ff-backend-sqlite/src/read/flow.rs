@@ -17,14 +17,14 @@ use ff_core::machine::rows::{Attempt, Execution};
 use ff_core::state::TerminalOutcome;
 use ff_core::store::flow::{EdgesOf, FlowScan};
 use ff_core::types::{EdgeId, ExecutionId, FlowId, Namespace, TimestampMs};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{next_proposed, page};
 use crate::error::{Doing as _, corrupt};
 use crate::row::{Columns, execution_id};
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::{load, statement};
 
 const FLOW: &str = "ff_flow_core";
@@ -40,7 +40,7 @@ impl fmt::Display for OfFlow<'_> {
     }
 }
 
-pub(crate) fn flow(conn: &Connection, id: &FlowId) -> Result<Option<Flow>, EngineError> {
+pub(crate) fn flow(conn: &SqliteSession<'_>, id: &FlowId) -> Result<Option<Flow>, EngineError> {
     let what = "load a flow";
     let mut statement = prepared(conn, statement::FLOW_LOAD)?;
     let mut rows = statement.query(params![id.as_bytes()]).doing(what)?;
@@ -141,7 +141,7 @@ fn member(
 }
 
 pub(crate) fn flows(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     scan: &FlowScan,
     limit: usize,
 ) -> Result<Vec<Flow>, EngineError> {
@@ -169,7 +169,7 @@ pub(crate) fn flows(
 }
 
 pub(crate) fn flow_range(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     low: Uuid,
     high: Uuid,
     limit: usize,
@@ -185,7 +185,7 @@ pub(crate) fn flow_range(
     Ok(found)
 }
 
-pub(crate) fn standings(conn: &Connection, flow: &FlowId) -> Result<Standings, EngineError> {
+pub(crate) fn standings(conn: &SqliteSession<'_>, flow: &FlowId) -> Result<Standings, EngineError> {
     prepared(conn, statement::FLOW_STANDINGS)?
         .query_row(params![flow.as_bytes()], |row| {
             Ok(Standings {
@@ -199,7 +199,7 @@ pub(crate) fn standings(conn: &Connection, flow: &FlowId) -> Result<Standings, E
 }
 
 pub(crate) fn members(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     limit: usize,
 ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
@@ -222,7 +222,7 @@ pub(crate) fn members(
 
 /// The members of a flow that stand between two standings.
 pub(crate) fn open_members(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     from: Standing,
     to: Standing,
@@ -248,7 +248,7 @@ pub(crate) fn open_members(
 }
 
 pub(crate) fn reached_members(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow_id: &FlowId,
     limit: usize,
 ) -> Result<Vec<ExecutionId>, EngineError> {
@@ -341,7 +341,7 @@ fn edge_row(flow: &FlowId, row: &Row<'_>) -> Result<Edge, EngineError> {
 }
 
 pub(crate) fn edge(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     id: &EdgeId,
 ) -> Result<Option<Edge>, EngineError> {
@@ -352,7 +352,7 @@ pub(crate) fn edge(
 }
 
 pub(crate) fn edges(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     of: &EdgesOf,
     limit: usize,
@@ -409,7 +409,7 @@ fn group_row(flow: &FlowId, row: &Row<'_>) -> Result<Group, EngineError> {
 
 /// The stored group; or, where tools wrote edges and no group, one that counts them.
 pub(crate) fn group(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     downstream: &ExecutionId,
 ) -> Result<Option<Group>, EngineError> {
@@ -437,7 +437,7 @@ pub(crate) fn group(
 }
 
 pub(crate) fn groups(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     limit: usize,
 ) -> Result<Vec<Group>, EngineError> {
@@ -452,7 +452,7 @@ pub(crate) fn groups(
 }
 
 pub(crate) fn reaches(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     from: &ExecutionId,
     to: &ExecutionId,
@@ -466,7 +466,7 @@ pub(crate) fn reaches(
 }
 
 pub(crate) fn unacknowledged(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
 ) -> Result<Vec<ExecutionId>, EngineError> {
     let what = "list members to acknowledge";
@@ -482,7 +482,7 @@ pub(crate) fn unacknowledged(
     Ok(found)
 }
 
-pub(crate) fn work(conn: &Connection) -> Result<FlowWork, EngineError> {
+pub(crate) fn work(conn: &SqliteSession<'_>) -> Result<FlowWork, EngineError> {
     prepared(conn, statement::FLOW_WORK)?
         .query_row([], |row| {
             Ok(FlowWork { announced: row.get(0)?, groups: row.get(1)?, backlog: row.get(2)? })
@@ -490,7 +490,7 @@ pub(crate) fn work(conn: &Connection) -> Result<FlowWork, EngineError> {
         .doing("see what flows have left to do")
 }
 
-pub(crate) fn announced(conn: &Connection) -> Result<Option<Announced>, EngineError> {
+pub(crate) fn announced(conn: &SqliteSession<'_>) -> Result<Option<Announced>, EngineError> {
     const TABLE: &str = "ff_completion_event";
     let what = "find an announced end";
     let mut statement = prepared(conn, statement::COMPLETION_EVENT_ANNOUNCED)?;
@@ -507,7 +507,7 @@ pub(crate) fn announced(conn: &Connection) -> Result<Option<Announced>, EngineEr
 }
 
 pub(crate) fn open_edges_from(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     upstream: &ExecutionId,
     after: Option<&EdgeId>,
@@ -527,7 +527,7 @@ pub(crate) fn open_edges_from(
     Ok(found)
 }
 
-pub(crate) fn pending_group(conn: &Connection) -> Result<Option<PendingGroup>, EngineError> {
+pub(crate) fn pending_group(conn: &SqliteSession<'_>) -> Result<Option<PendingGroup>, EngineError> {
     const TABLE: &str = "ff_pending_cancel_groups";
     let what = "find a decided group";
     let found = {
@@ -550,7 +550,7 @@ pub(crate) fn pending_group(conn: &Connection) -> Result<Option<PendingGroup>, E
 }
 
 pub(crate) fn open_upstreams_of(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     flow: &FlowId,
     downstream: &ExecutionId,
     limit: usize,
@@ -566,10 +566,122 @@ pub(crate) fn open_upstreams_of(
     Ok(found)
 }
 
-pub(crate) fn cancel_backlog(conn: &Connection) -> Result<Option<FlowId>, EngineError> {
+pub(crate) fn cancel_backlog(conn: &SqliteSession<'_>) -> Result<Option<FlowId>, EngineError> {
     let what = "find a cancelled flow";
     let mut statement = prepared(conn, statement::CANCEL_BACKLOG_FIRST)?;
     let mut rows = statement.query([]).doing(what)?;
     let row = rows.next().doing(what)?;
     row.map(|row| flow_id("ff_cancel_backlog", &mut Columns::of(row))).transpose()
+}
+
+/// The work of a graph is counted in loads, not in seconds.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use ff_core::contracts::{CreateExecutionArgs, FlowLink, FlowNode, SubmitFlowArgs};
+    use ff_core::machine::drive::{self, ClaimRequest};
+    use ff_core::machine::execution::Complete;
+    use ff_core::machine::flow::SubmitFlow;
+    use ff_core::machine::lease::Claimer;
+    use ff_core::machine::{Context, Fence, Limits};
+    use ff_core::store::flow::FlowReader as _;
+    use ff_core::types::{DurationMs, LaneId, WorkerId, WorkerInstanceId};
+
+    use super::*;
+    use crate::testing::database;
+
+    fn graph(nodes: usize, edges: impl IntoIterator<Item = (usize, usize)>) -> SubmitFlow {
+        let node = |number: usize| {
+            FlowNode::new(CreateExecutionArgs {
+                execution_id: ExecutionId::from_parts(0, Uuid::from_u128(number as u128 + 1)),
+                namespace: Namespace::new("tests"),
+                lane_id: LaneId::new("default"),
+                execution_kind: "kind".to_owned(),
+                input_payload: Vec::new(),
+                payload_encoding: None,
+                priority: 0,
+                creator_identity: "tests".to_owned(),
+                idempotency_key: None,
+                tags: std::collections::HashMap::new(),
+                policy: None,
+                delay_until: None,
+                execution_deadline_at: None,
+                partition_id: 0,
+                now: TimestampMs(0),
+            })
+        };
+        SubmitFlow::new(SubmitFlowArgs {
+            flow_id: FlowId::from_uuid(Uuid::from_u128(1)),
+            flow_kind: "kind".to_owned(),
+            namespace: Namespace::new("tests"),
+            tags: BTreeMap::new(),
+            nodes: (0..nodes).map(node).collect(),
+            edges: edges.into_iter().map(|(up, down)| FlowLink::new(up, down)).collect(),
+        })
+        .unwrap()
+    }
+
+    /// The loads it takes to run a graph from its first node to its end.
+    fn loads_of(graph: &SubmitFlow) -> usize {
+        let conn = database();
+        let mut session = SqliteSession::new(&conn);
+        let limits = Limits::default();
+        let mut seed = 0;
+        let mut context = || {
+            seed += 1;
+            Context::new(TimestampMs(1_700_000_000_000), seed, &limits)
+        };
+        drive::run(&mut session, graph, &mut context()).unwrap();
+        let request = ClaimRequest {
+            lanes: vec![LaneId::new("default")],
+            by: Claimer {
+                worker_id: WorkerId::new("w"),
+                worker_instance_id: WorkerInstanceId::new("w"),
+                capabilities: Arc::new(BTreeSet::new()),
+                ttl: DurationMs(30_000),
+            },
+            max: 1,
+            with_payload: false,
+        };
+        loop {
+            let step = drive::claim(&mut session, &request, &mut context()).unwrap();
+            for claimed in &step.claimed {
+                let complete = Complete {
+                    execution_id: claimed.execution.id.clone(),
+                    fence: Fence::of_handle(&claimed.handle_payload()),
+                    result: None,
+                };
+                drive::run(&mut session, &complete, &mut context()).unwrap();
+            }
+            if step.claimed.is_empty() && !step.is_unfinished {
+                break;
+            }
+        }
+        let flow = session.flow(&FlowId::from_uuid(Uuid::from_u128(1))).unwrap().unwrap();
+        assert_eq!(flow.state, FlowState::Completed, "everything ran");
+        session.loads
+    }
+
+    /// Claim, complete, announcement and end: five for a node at most, and one for an edge.
+    fn is_linear(nodes: usize, edges: usize, loads: usize) {
+        assert!(loads <= 5 * nodes + edges, "{loads} loads for {nodes} nodes and {edges} edges");
+    }
+
+    #[test]
+    fn a_fan_out_and_in_of_a_thousand_takes_loads_linear_in_its_edges() {
+        const WIDTH: usize = 1_000;
+        let edges = (1..=WIDTH).flat_map(|node| [(0, node), (node, WIDTH + 1)]);
+
+        is_linear(WIDTH + 2, 2 * WIDTH, loads_of(&graph(WIDTH + 2, edges)));
+    }
+
+    #[test]
+    fn a_chain_of_a_thousand_takes_loads_linear_in_its_edges() {
+        const LENGTH: usize = 1_000;
+        let edges = (1..LENGTH).map(|node| (node - 1, node));
+
+        is_linear(LENGTH, LENGTH - 1, loads_of(&graph(LENGTH, edges)));
+    }
 }

@@ -337,12 +337,12 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
             }),
         ),
         (
-            "stream_policy",
+            "stream_policy.retention_ttl_ms",
             bench.submit().policy(|policy| {
                 policy.stream_policy = Some(StreamPolicy {
                     durability_mode: "buffered".to_owned(),
                     retention_maxlen: 1,
-                    retention_ttl_ms: None,
+                    retention_ttl_ms: Some(1),
                 });
             }),
         ),

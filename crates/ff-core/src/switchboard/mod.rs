@@ -6,6 +6,7 @@
 mod find;
 mod flow;
 mod present;
+mod stream;
 mod subscribe;
 
 use std::any::Any;
@@ -18,10 +19,11 @@ use async_trait::async_trait;
 use crate::backend::{
     AppendFrameOutcome, CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy,
     CompletionPayload, FailOutcome, FailureClass, FailureReason, Frame, Handle, LeaseRenewal,
-    PendingWaitpoint, PrepareOutcome, ResumeSignal, ResumeToken, ScannerFilter, UsageDimensions,
+    PendingWaitpoint, PrepareOutcome, ResumeSignal, ResumeToken, ScannerFilter, SummaryDocument,
+    TailVisibility, UsageDimensions,
 };
 use crate::capability::{Capabilities, Supports};
-use crate::contracts::*;
+use crate::contracts::{self, *};
 use crate::engine_backend::{EngineBackend, validate_tag_key};
 use crate::engine_error::{EngineError, StateKind, ValidationKind};
 use crate::handle_codec::{self, HandlePayload};
@@ -82,6 +84,8 @@ pub(crate) fn supports() -> Supports {
     supports.cancel_flow_wait_timeout = true;
     supports.cancel_flow_wait_indefinite = true;
     supports.ack_cancel_member = true;
+    supports.stream_durable_summary = true;
+    supports.stream_best_effort_live = true;
     supports
 }
 
@@ -292,8 +296,12 @@ impl<S: Store> EngineBackend for S {
         self.execute(Progress { execution_id, fence, percent, message }).await
     }
 
-    async fn append_frame(&self, _: &Handle, _: Frame) -> Result<AppendFrameOutcome, EngineError> {
-        unavailable("append_frame")
+    async fn append_frame(
+        &self,
+        handle: &Handle,
+        frame: Frame,
+    ) -> Result<AppendFrameOutcome, EngineError> {
+        stream::append_frame(self, handle, frame).await
     }
 
     async fn complete(&self, handle: &Handle, result: Option<Vec<u8>>) -> Result<(), EngineError> {
@@ -572,6 +580,43 @@ impl<S: Store> EngineBackend for S {
 
     async fn describe_flow(&self, id: &FlowId) -> Result<Option<FlowSnapshot>, EngineError> {
         flow::describe(self, id).await
+    }
+
+    // ---- Streams ----
+
+    #[cfg(feature = "streaming")]
+    async fn read_stream(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+        from: contracts::StreamCursor,
+        to: contracts::StreamCursor,
+        count_limit: u64,
+    ) -> Result<StreamFrames, EngineError> {
+        stream::read_stream(self, id, attempt_index, &from, &to, count_limit).await
+    }
+
+    #[cfg(feature = "streaming")]
+    async fn tail_stream(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+        after: contracts::StreamCursor,
+        block_ms: u64,
+        count_limit: u64,
+        visibility: TailVisibility,
+    ) -> Result<StreamFrames, EngineError> {
+        let page = stream::TailPage { block_ms, count_limit, visibility };
+        stream::tail_stream(self, id, attempt_index, &after, page).await
+    }
+
+    #[cfg(feature = "streaming")]
+    async fn read_summary(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+    ) -> Result<Option<SummaryDocument>, EngineError> {
+        stream::read_summary(self, id, attempt_index).await
     }
 
     // ---- Reads ----

@@ -9,6 +9,7 @@ use ff_core::machine::flow::sibling::PendingGroup;
 use ff_core::machine::flow::{
     Announced, Edge, Flow, Group, Member, Seen, Standing, Standings, Upstream, Wanted, Write,
 };
+use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
@@ -16,7 +17,9 @@ use ff_core::machine::{
 };
 use ff_core::state::{LaneState, TerminalOutcome};
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader, Topic,
+};
 use ff_core::types::{AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 
 #[derive(Debug, Clone, Default)]
@@ -32,6 +35,7 @@ pub(crate) struct Rows {
     pub(crate) upstream: Option<Upstream>,
     announced: Vec<Announced>,
     is_backlogged: bool,
+    pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -131,12 +135,21 @@ impl Rows {
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
             Change::Budget(write) => match *write {},
             Change::Flow(write) => self.store_flow(write),
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => match write {
+                stream::Write::PutMeta(meta) => {
+                    let key = (meta.execution_id.clone(), meta.attempt_index);
+                    self.streams.insert(key, (**meta).clone());
+                }
+                stream::Write::AddFrame(_)
+                | stream::Write::TrimFrames { .. }
+                | stream::Write::PutSummary(_) => {}
+            },
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
+                self.streams.retain(|(id, _), _| id != execution_id);
             }
         }
     }
@@ -266,6 +279,12 @@ impl FlowReader for Rows {
     }
 }
 
+impl StreamReader for Rows {
+    fn frames(&mut self, _: &FrameRange, _: usize, _: usize) -> Result<Vec<Frame>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
         let loaded = footprint.execution.as_ref().and_then(|id| self.executions.get(id)).cloned();
@@ -279,6 +298,8 @@ impl Reader for Rows {
             .filter(|index| execution.is_none_or(|execution| execution.attempt_index != *index));
         let result = execution.filter(|execution| footprint.result && execution.is_terminal());
         let grant = footprint.grant.and_then(|kind| self.grants.get(&(id.clone(), kind)));
+        let stream = footprint.stream.meta;
+        let meta = stream.and_then(|index| self.streams.get(&(id.clone(), index)));
         Ok(Snapshot {
             execution: execution.cloned(),
             current: execution.and_then(|execution| self.current(execution)).cloned(),
@@ -287,6 +308,7 @@ impl Reader for Rows {
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
             flow,
+            stream: stream::Seen { meta: meta.cloned(), summary: None },
             ..Snapshot::default()
         })
     }
