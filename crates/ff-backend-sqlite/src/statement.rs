@@ -169,6 +169,38 @@ mod tests {
         ("operator_event/trim", "SCAN ff_operator_event", "in id order, up to a limit"),
         ("execution/next_due", "SCAN (subquery-1)", "one row, the head of an index"),
         ("execution/next_due", "SCAN (subquery-3)", "one row, the head of an index"),
+        (
+            "cancel_backlog/first",
+            "SCAN ff_cancel_backlog USING COVERING INDEX ff_cancel_backlog_open",
+            "its head",
+        ),
+        (
+            "completion_event/announced",
+            "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",
+            "its head",
+        ),
+        ("edge/reaches", "SCAN reached", "the nodes of one flow, each once"),
+        ("flow/members", "USE TEMP B-TREE FOR ORDER BY", "the members of one flow"),
+        (
+            "flow/work",
+            "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",
+            "its head",
+        ),
+        (
+            "flow/work",
+            "SCAN ff_pending_cancel_groups USING COVERING INDEX ff_pending_cancel_groups_queue",
+            "its head",
+        ),
+        (
+            "flow/work",
+            "SCAN ff_cancel_backlog USING COVERING INDEX ff_cancel_backlog_open",
+            "its head",
+        ),
+        (
+            "pending_cancel_group/first",
+            "SCAN ff_pending_cancel_groups USING COVERING INDEX ff_pending_cancel_groups_queue",
+            "its head",
+        ),
         ("grant/load", "USE TEMP B-TREE FOR ORDER BY", "the few grants of one execution"),
     ];
 
