@@ -221,7 +221,7 @@ impl MemorySession<'_> {
         if let Some(id) = &wanted.flow {
             seen.flow = self.flow(id)?;
         }
-        let of = wanted.flow.as_ref().or(seen.own.as_ref().map(|own| &own.id));
+        let of = wanted.flow.as_ref().or_else(|| seen.own.as_ref().map(|own| &own.id));
         if let (true, Some(of)) = (wanted.standings, of) {
             seen.standings = self.standings(of)?;
         }

@@ -169,7 +169,7 @@ async fn the_losers_of_a_group_and_the_members_of_a_cancelled_flow_are_reached_a
     for id in losers.iter().chain(&members) {
         assert_eq!(state(&second, id).await, PublicState::Cancelled);
         let ends = second.list_transitions(id, None, 99).await.unwrap();
-        let cancelled = ends.iter().filter(|row| row.to == PublicState::Cancelled).count();
+        let cancelled = ends.iter().filter(|row| row.to_state == PublicState::Cancelled).count();
         assert_eq!(cancelled, 1);
     }
     assert!(second.verify().await.unwrap().is_clean());

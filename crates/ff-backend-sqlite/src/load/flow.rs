@@ -37,7 +37,7 @@ pub(super) fn seen(
         };
     }
     if wanted.standings
-        && let Some(of) = wanted.flow.as_ref().or(seen.own.as_ref().map(|own| &own.id))
+        && let Some(of) = wanted.flow.as_ref().or_else(|| seen.own.as_ref().map(|own| &own.id))
     {
         seen.standings = flow::standings(conn, of)?;
     }

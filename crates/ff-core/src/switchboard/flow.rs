@@ -345,8 +345,10 @@ fn eligibility(reader: &mut dyn Reader, id: &ExecutionId) -> Result<&'static str
     let edges = reader.edges(flow_id, &EdgesOf::Into(id.clone()), FLOW_EDGES_MAX)?;
     let groups = reader.group(flow_id, id)?;
     let empty = Group::new(flow_id.clone(), id.clone());
-    let mut group =
-        Group { policy: groups.map_or(empty.policy.clone(), |group| group.policy), ..empty };
+    let mut group = Group {
+        policy: groups.map_or_else(|| empty.policy.clone(), |group| group.policy),
+        ..empty
+    };
     for edge in edges.into_iter().filter(|edge| edge.applied_at.is_some()) {
         let outcome = match edge.resolved {
             Some(resolved) => Some(resolved.outcome),

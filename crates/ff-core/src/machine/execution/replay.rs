@@ -123,7 +123,8 @@ fn reopened(execution: &Execution, seen: &Snapshot) -> Option<(Group, Vec<Edge>)
         return None;
     }
     let empty = Group::new(flow_id.clone(), execution.id.clone());
-    let policy = seen.flow.group.as_ref().map_or(empty.policy.clone(), |old| old.policy.clone());
+    let policy =
+        seen.flow.group.as_ref().map_or_else(|| empty.policy.clone(), |old| old.policy.clone());
     let mut group = Group { policy, ..empty };
     let mut edges = Vec::with_capacity(seen.flow.incoming.len());
     for (edge, upstream) in &seen.flow.incoming {
