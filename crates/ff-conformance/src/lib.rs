@@ -12,3 +12,4 @@ pub mod probe;
 pub mod race;
 pub mod stream;
 pub mod suite;
+pub mod worker;

@@ -14,6 +14,8 @@
 //! A store that fails for good — its file taken away, its writer stopped, or every call failing for ten
 //! seconds — ends the worker as the second signal does, with the reason and exit code 1.
 
+mod registry;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -285,6 +287,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
     let watchers = [
         tokio::spawn(watch_leases(Arc::clone(&worker))),
         tokio::spawn(watch_file(Arc::clone(&worker), store.file())),
+        tokio::spawn(registry::keep(Arc::clone(&worker))),
     ];
     let concurrency = args.concurrency.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
@@ -295,6 +298,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         // It holds the engine until it has noticed.
         let _ = watcher.await;
     }
+    registry::leave(&worker).await;
     let stopped_at = *stage.borrow();
     let failure = lock(&worker.failure).take();
     drop(worker);
