@@ -187,7 +187,7 @@ impl Store for MemoryBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.time.peek(self.inner.options.clock.as_ref())
+        self.inner.time.show(self.inner.options.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

@@ -284,7 +284,7 @@ impl Store for SqliteBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.shared.time.peek(self.inner.clock.as_ref())
+        self.inner.shared.time.show(self.inner.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

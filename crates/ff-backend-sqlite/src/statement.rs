@@ -34,6 +34,7 @@ macro_rules! statements {
 statements! {
     ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
     ATTEMPT_FORGET = "attempt/forget",
+    ATTEMPT_HIGHEST_EPOCH = "attempt/highest_epoch",
     ATTEMPT_LOAD = "attempt/load",
     ATTEMPT_PUT = "attempt/put",
     CANDIDATE_BELOW_PRIORITY = "candidate/below_priority",

@@ -360,6 +360,7 @@ impl Writer<'_> {
         });
         let before = self.session.total_changes();
         let mut cx = Context::new(now, seed, &self.limits);
+        self.session.begin_command();
         let effect = queued.job.run(&mut self.session, &mut cx);
         if self.session.is_autocommit() {
             return Outcome::RolledBack;
