@@ -18,6 +18,7 @@ mod flow;
 mod session;
 mod state;
 mod stream;
+mod worker;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

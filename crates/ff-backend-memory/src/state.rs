@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::flow::{self, Flows};
 use crate::stream::Streams;
+use crate::worker::Workers;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -52,6 +53,7 @@ pub(crate) struct State {
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
     pub(crate) streams: Streams,
+    pub(crate) workers: Workers,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -122,7 +124,7 @@ impl State {
             }
             Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => self.workers.apply(write),
         }
     }
 

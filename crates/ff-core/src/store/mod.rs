@@ -6,10 +6,12 @@
 
 pub mod flow;
 mod stream;
+mod worker;
 
 pub use stream::{
     FrameRange, STREAM_WAITERS_MAX, StreamKey, StreamReader, StreamWaiters, StreamWatch,
 };
+pub use worker::WorkerReader;
 
 use std::any::Any;
 use std::future::Future;
@@ -160,7 +162,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: FlowReader + StreamReader {
+pub trait Reader: FlowReader + StreamReader + WorkerReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 
