@@ -17,7 +17,7 @@ use ff_core::contracts::{
 use ff_core::engine_backend::EngineBackend as _;
 use ff_core::state::PublicState;
 use ff_core::types::{ExecutionId, FlowId, Namespace};
-use support::{claim, options, work};
+use support::{PATIENCE, Stopwatch, claim, options, work};
 
 async fn open(path: &Path) -> Arc<SqliteBackend> {
     options(path).sweeps(false).durability(Durability::Normal).open().await.unwrap()
@@ -64,7 +64,8 @@ async fn what_a_dead_process_left_in_the_outbox_is_settled_by_the_next_one() {
     let second = open(&path).await;
 
     let mut taken = BTreeSet::new();
-    loop {
+    let watch = Stopwatch::start();
+    while watch.elapsed() < PATIENCE {
         let works = claim(&second, "second", 30_000, 200, None).await.unwrap();
         if works.is_empty() {
             break;

@@ -133,11 +133,11 @@ fn born_in_a_graph() -> TransitionRow {
     let mut cx = Context::new(TimestampMs(1_000_000), 1, &limits);
     let done = graph.and_then(|graph| graph.decide(&Snapshot::default(), &mut cx));
     let events = done.expect("a graph of two is accepted").events;
-    let rows = events.into_iter().filter_map(|event| match event {
+    let mut rows = events.into_iter().filter_map(|event| match event {
         Event::Transition(row) => Some(row),
         _ => None,
     });
-    rows.last().expect("each node is born")
+    rows.next_back().expect("each node is born")
 }
 
 /// The operations on flows are asked where no attempt times out and no deadline cuts a delay

@@ -633,7 +633,7 @@ mod tests {
             seed += 1;
             Context::new(TimestampMs(1_700_000_000_000), seed, &limits)
         };
-        drive::run(&mut session, graph, &mut context()).unwrap();
+        let _ = drive::run(&mut session, graph, &mut context()).unwrap();
         let request = ClaimRequest {
             lanes: vec![LaneId::new("default")],
             by: Claimer {
@@ -653,7 +653,7 @@ mod tests {
                     fence: Fence::of_handle(&claimed.handle_payload()),
                     result: None,
                 };
-                drive::run(&mut session, &complete, &mut context()).unwrap();
+                let _ = drive::run(&mut session, &complete, &mut context()).unwrap();
             }
             if step.claimed.is_empty() && !step.is_unfinished {
                 break;

@@ -78,7 +78,7 @@ impl Rows {
         }
     }
 
-    fn seen_of_flows(&mut self, wanted: &Wanted, loaded: Option<&Execution>) -> Seen {
+    fn seen_of_flows(&self, wanted: &Wanted, loaded: Option<&Execution>) -> Seen {
         let is_member = loaded.is_some_and(|row| row.flow_id.is_some());
         let is_skipped = loaded.is_some_and(|row| row.outcome() == TerminalOutcome::Skipped);
         let incoming = self.edge.iter().filter(|_| wanted.incoming && is_skipped);
