@@ -9,12 +9,14 @@ use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
+    Topic, WorkerReader,
 };
-use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
 
@@ -30,20 +32,48 @@ pub(crate) struct SqliteSession<'c> {
     conn: &'c Connection,
     /// By [`Named::place`]; empty while a statement is not prepared yet, or in use.
     statements: Box<[Cell<Option<Statement<'c>>>]>,
+    /// The execution that the current command loaded last, if its `raw_fields` holds nothing but what the engine writes.
+    plain: Cell<Option<RowVersion>>,
     /// The streams that were written to since they were last asked for.
     touched: Vec<StreamKey>,
 }
 
+/// One version of an execution's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RowVersion {
+    partition: u16,
+    uuid: Uuid,
+    version: u64,
+}
+
 impl fmt::Debug for SqliteSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteSession").field("conn", &self).finish_non_exhaustive()
+        f.debug_struct("SqliteSession").field("conn", &self.conn).finish_non_exhaustive()
     }
 }
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
         let statements = (0..statement::COUNT).map(|_| Cell::default()).collect();
-        Self { conn, statements, touched: Vec::new() }
+        Self { conn, statements, plain: Cell::new(None), touched: Vec::new() }
+    }
+
+    /// Forgets what the last command has seen: others may have written since.
+    pub(crate) fn begin_command(&self) {
+        self.plain.set(None);
+    }
+
+    /// Remembers a row whose `raw_fields` the next version may replace whole.
+    pub(crate) fn note_plain(&self, loaded: &Execution) {
+        let (partition, uuid) = (loaded.id.partition(), loaded.id.uuid());
+        self.plain.set(Some(RowVersion { partition, uuid, version: loaded.version }));
+    }
+
+    /// Whether `raw_fields` of the row below this version holds nothing that would be lost. If nobody knows, it might.
+    pub(crate) fn takes_whole_fields(&self, after: &Execution) -> bool {
+        let (partition, uuid) = (after.id.partition(), after.id.uuid());
+        let below = after.version.wrapping_sub(1);
+        self.plain.get() == Some(RowVersion { partition, uuid, version: below })
     }
 
     /// The streams that commits wrote to since they were last cleared.
@@ -180,6 +210,41 @@ impl StreamReader for SqliteSession<'_> {
         max_bytes: usize,
     ) -> Result<Vec<Frame>, EngineError> {
         read::stream::frames(self, range, limit, max_bytes)
+    }
+}
+
+impl WorkerReader for SqliteSession<'_> {
+    fn workers(
+        &mut self,
+        namespace: &Namespace,
+        now: TimestampMs,
+        after: Option<&WorkerInstanceId>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        read::worker::list(self, namespace, now, after, limit)
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        read::worker::lapsed(self, now, limit)
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        read::worker::next_lapse(self)
+    }
+
+    fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        read::worker::events(self, limit)
+    }
+
+    fn leases_held(
+        &mut self,
+        now: TimestampMs,
+    ) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        read::worker::leases_held(self, now)
     }
 }
 
