@@ -17,6 +17,7 @@
 mod session;
 mod state;
 mod stream;
+mod worker;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

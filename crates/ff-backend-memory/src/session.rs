@@ -1,7 +1,7 @@
 //! Reads and writes on the maps: what a transactional store offers, without a database.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use ff_core::EngineError;
@@ -9,12 +9,14 @@ use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
+    Topic, WorkerReader,
 };
-use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use uuid::Uuid;
 
 use crate::state::{Key, Outbox, Place, State, key};
@@ -103,6 +105,7 @@ impl Reader for MemorySession<'_> {
         seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
             self.state.dedup.get(&(namespace.0.clone(), dedup_key.clone())).cloned()
         });
+        seen.worker = self.state.workers.load(&footprint.worker);
         seen.lane = footprint.lane.as_ref().and_then(|lane| self.state.lanes.get(lane)).cloned();
         if let Some((lane, gate_key)) = &footprint.gate {
             let keys = self.gate_keys(lane, usize::MAX)?;
@@ -335,6 +338,50 @@ impl StreamReader for MemorySession<'_> {
     }
 }
 
+impl WorkerReader for MemorySession<'_> {
+    fn workers(
+        &mut self,
+        namespace: &Namespace,
+        now: TimestampMs,
+        after: Option<&WorkerInstanceId>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        Ok(self.state.workers.list(namespace, now, after, limit))
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        Ok(self.state.workers.lapsed(now, limit))
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        Ok(self.state.workers.next_lapse())
+    }
+
+    fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        Ok(self.state.workers.events(limit))
+    }
+
+    fn leases_held(
+        &mut self,
+        now: TimestampMs,
+    ) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        let mut held: BTreeMap<String, u64> = BTreeMap::new();
+        for execution in self.state.executions.values().filter(|row| row.is_leased()) {
+            let attempt = self.current(execution);
+            let live =
+                attempt.filter(|attempt| attempt.lease_expires_at.is_some_and(|at| at > now));
+            if let Some(instance) = live.and_then(|attempt| attempt.worker_instance_id.as_ref()) {
+                *held.entry(instance.as_str().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(held.into_iter().map(|(id, count)| (WorkerInstanceId::new(id), count)).collect())
+    }
+}
+
 impl Session for MemorySession<'_> {
     fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
         for change in &transition.changes {
@@ -383,7 +430,10 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
-        trimmed += keys.len() + grants.len() + state.streams.trim_expired(now, limit);
+        trimmed += keys.len()
+            + grants.len()
+            + state.streams.trim_expired(now, limit)
+            + state.workers.trim(now, events_before, limit);
         for at in keys {
             state.dedup.remove(&at);
         }

@@ -9,6 +9,7 @@ use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
 use crate::stream::Streams;
+use crate::worker::Workers;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
     pub(crate) streams: Streams,
+    pub(crate) workers: Workers,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -114,7 +116,7 @@ impl State {
             Change::Flow(write) => match *write {},
             Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => self.workers.apply(write),
         }
     }
 

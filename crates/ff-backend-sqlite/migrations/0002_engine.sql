@@ -182,6 +182,13 @@ CREATE INDEX ff_claim_grant_execution ON ff_claim_grant (partition_key, executio
 
 CREATE INDEX ff_claim_grant_expiry ON ff_claim_grant (expires_at_ms);
 
+-- Workers -----------------------------------------------------------------------------------------------------------
+
+CREATE INDEX ff_worker_registry_expiry
+    ON ff_worker_registry (last_heartbeat_ms + liveness_ttl_ms, namespace, worker_instance_id);
+
+CREATE INDEX ff_worker_registry_event_age ON ff_worker_registry_event (event_kind, event_at_ms);
+
 -- Gate key ----------------------------------------------------------------------------------------------------------
 -- gate_key is the BINARY-sorted, comma-joined list of the capabilities an execution needs, '' when it needs none.
 -- The engine inserts the capabilities first and then the execution with its key, so none of these triggers writes for

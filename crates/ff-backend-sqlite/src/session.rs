@@ -9,12 +9,14 @@ use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader, Topic,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
+    Topic, WorkerReader,
 };
-use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
 
@@ -208,6 +210,41 @@ impl StreamReader for SqliteSession<'_> {
         max_bytes: usize,
     ) -> Result<Vec<Frame>, EngineError> {
         read::stream::frames(self, range, limit, max_bytes)
+    }
+}
+
+impl WorkerReader for SqliteSession<'_> {
+    fn workers(
+        &mut self,
+        namespace: &Namespace,
+        now: TimestampMs,
+        after: Option<&WorkerInstanceId>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        read::worker::list(self, namespace, now, after, limit)
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        read::worker::lapsed(self, now, limit)
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        read::worker::next_lapse(self)
+    }
+
+    fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        read::worker::events(self, limit)
+    }
+
+    fn leases_held(
+        &mut self,
+        now: TimestampMs,
+    ) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        read::worker::leases_held(self, now)
     }
 }
 

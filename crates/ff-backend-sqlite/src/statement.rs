@@ -110,6 +110,16 @@ statements! {
     TRANSITION_FORGET = "transition/forget",
     TRANSITION_LIST = "transition/list",
     WAITPOINT_FORGET = "waitpoint/forget",
+    WORKER_REGISTRY_EVENT_ADD = "worker_registry_event/add",
+    WORKER_REGISTRY_EVENT_LIST = "worker_registry_event/list",
+    WORKER_REGISTRY_EVENT_TRIM = "worker_registry_event/trim",
+    WORKER_REGISTRY_LAPSED = "worker_registry/lapsed",
+    WORKER_REGISTRY_LEASES_HELD = "worker_registry/leases_held",
+    WORKER_REGISTRY_LIST = "worker_registry/list",
+    WORKER_REGISTRY_LOAD = "worker_registry/load",
+    WORKER_REGISTRY_NEXT_LAPSE = "worker_registry/next_lapse",
+    WORKER_REGISTRY_PUT = "worker_registry/put",
+    WORKER_REGISTRY_REMOVE = "worker_registry/remove",
 }
 
 #[cfg(test)]
@@ -132,6 +142,21 @@ mod tests {
         ("execution/next_due", "SCAN (subquery-1)", "one row, the head of an index"),
         ("execution/next_due", "SCAN (subquery-3)", "one row, the head of an index"),
         ("grant/load", "USE TEMP B-TREE FOR ORDER BY", "the few grants of one execution"),
+        (
+            "worker_registry/leases_held",
+            "USE TEMP B-TREE FOR GROUP BY",
+            "the live leases, when a person asks",
+        ),
+        (
+            "worker_registry_event/list",
+            "SCAN ff_worker_registry_event",
+            "the whole history, which retention bounds, when a person asks",
+        ),
+        (
+            "worker_registry_event/list",
+            "USE TEMP B-TREE FOR ORDER BY",
+            "the whole history, which retention bounds, when a person asks",
+        ),
     ];
 
     #[test]

@@ -492,6 +492,11 @@ impl Bench {
                 lines.push(format!("{lane:?}"));
             }
         }
+        for worker in
+            self.engine.list_worker_status(&Namespace::new("tenant")).await.expect("a read")
+        {
+            lines.push(format!("{worker:?}"));
+        }
         let beginning = beginning();
         for event in self.lease_events(&beginning, &ScannerFilter::NOOP).await {
             lines.push(format!("{event:?}"));

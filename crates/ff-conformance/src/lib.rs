@@ -13,3 +13,4 @@ pub mod race;
 pub mod simulation;
 pub mod stream;
 pub mod suite;
+pub mod worker;

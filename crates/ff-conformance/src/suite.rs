@@ -566,6 +566,38 @@ macro_rules! behaviours {
                     a_tail_may_be_given_up
                 }
             }
+            worker {
+                heartbeat {
+                    a_heartbeat_counts_from_now
+                    a_heartbeat_is_too_late_from_the_instant_on
+                    who_is_unknown_has_to_register
+                    a_sweep_removes_who_fell_silent_and_nobody_else
+                    many_are_swept_in_bounded_steps
+                    leases_come_back_whatever_the_register_says
+                    a_heartbeat_keeps_no_lease
+                }
+                list {
+                    pages_together_are_everybody
+                    only_the_living_are_listed
+                    namespaces_are_apart
+                    a_page_of_nothing_is_empty
+                    the_status_tells_what_each_holds
+                }
+                mark_dead {
+                    a_dead_worker_is_gone_and_may_come_back
+                    a_repeat_finds_nobody
+                    its_leases_are_not_touched
+                    a_reason_is_short_and_printable
+                }
+                register {
+                    a_worker_is_listed_with_what_it_said
+                    registering_again_refreshes_and_keeps_the_age
+                    one_that_fell_silent_begins_anew
+                    an_instance_belongs_to_one_worker_while_it_lives
+                    what_is_out_of_bounds_is_refused
+                    who_is_not_registered_may_work
+                }
+            }
             admin {
                 service {
                     it_gives_a_sign_of_life
@@ -634,7 +666,7 @@ mod tests {
     fn sources() -> BTreeSet<(String, String, String)> {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for topic in ["execution", "lease", "event", "lane", "stream", "admin"] {
+        for topic in ["execution", "lease", "event", "lane", "stream", "worker", "admin"] {
             for entry in std::fs::read_dir(src.join(topic)).unwrap() {
                 let path = entry.unwrap().path();
                 let operation = path.file_stem().unwrap().to_str().unwrap().to_owned();

@@ -58,7 +58,7 @@ use crate::contracts::{
     ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
     ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
     RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
-    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
+    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo, WorkerStatus,
 };
 #[cfg(feature = "core")]
 use crate::contracts::{
@@ -85,7 +85,7 @@ use crate::stream_events::{
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{AttemptIndex, BudgetId, ExecutionId, FlowId, LaneId, LeaseFence, TimestampMs};
 #[cfg(feature = "core")]
-use crate::types::{EdgeId, QuotaPolicyId, WaitpointId};
+use crate::types::{EdgeId, Namespace, QuotaPolicyId, WaitpointId};
 
 fn unavailable<T>(op: &'static str) -> Result<T, EngineError> {
     Err(EngineError::Unavailable { op })
@@ -950,12 +950,22 @@ pub trait EngineBackend: Send + Sync + 'static {
         unavailable("mark_worker_dead")
     }
 
-    /// Lists workers by instance id, 1,000 a page by default.
+    /// Lists the workers that live, by instance id, 1,000 a page by default.
     ///
     /// A backend may ask for a namespace and answer `Unavailable` without one.
     #[cfg(feature = "core")]
     async fn list_workers(&self, args: ListWorkersArgs) -> Result<ListWorkersResult, EngineError> {
         unavailable("list_workers")
+    }
+
+    /// Lists a namespace's living workers with the number of leases that each holds; an addition
+    /// of ours.
+    #[cfg(feature = "core")]
+    async fn list_worker_status(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<WorkerStatus>, EngineError> {
+        unavailable("list_worker_status")
     }
 
     // ---- Grants ----

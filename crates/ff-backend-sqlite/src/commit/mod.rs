@@ -3,6 +3,7 @@
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
 mod stream;
+mod worker;
 
 use ff_core::EngineError;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
@@ -58,7 +59,7 @@ pub(crate) fn all(
             Change::Flow(write) => match *write {},
             Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => worker::write(conn, write)?,
         }
     }
     for event in events {
@@ -80,6 +81,7 @@ pub(crate) fn trim(
     limit: usize,
 ) -> Result<usize, EngineError> {
     let mut trimmed = stream::trim_expired(conn, now, limit)?;
+    trimmed += worker::trim(conn, now, events_before, limit)?;
     let limit = page(limit);
     for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),

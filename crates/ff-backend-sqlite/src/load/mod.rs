@@ -14,7 +14,7 @@ use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
-use crate::read::lane;
+use crate::read::{lane, worker};
 use crate::row::{self, Columns, Of, execution_id, unsigned};
 use crate::session::{SqliteSession, prepared};
 use crate::statement::{self, Named};
@@ -45,6 +45,7 @@ pub(crate) fn snapshot(
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    seen.worker = worker::seen(conn, &footprint.worker)?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;
     }

@@ -18,6 +18,7 @@
 //! seconds — ends the worker as the second signal does, with the reason and exit code 1.
 
 mod lease;
+mod registry;
 mod verdict;
 
 use std::collections::HashMap;
@@ -258,6 +259,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
     let watchers = [
         tokio::spawn(watch_leases(Arc::clone(&worker))),
         tokio::spawn(watch_file(Arc::clone(&worker), store.file())),
+        tokio::spawn(registry::keep(Arc::clone(&worker))),
     ];
     let concurrency = args.concurrency.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
@@ -268,6 +270,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         // It holds the engine until it has noticed.
         let _ = watcher.await;
     }
+    registry::leave(&worker).await;
     let stopped_at = *stage.borrow();
     let failure = lock(&worker.failure).take();
     drop(worker);

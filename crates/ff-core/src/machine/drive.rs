@@ -20,6 +20,7 @@ use super::limits::{
 };
 use super::rows::Candidate;
 use super::sweep::{self, Due, Forget};
+use super::worker::Expire;
 use super::{Command, Context, Transition, gate};
 use crate::EngineError;
 use crate::engine_error::ValidationKind;
@@ -160,9 +161,15 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         let gone = run_if_readable(session, &forget, cx)?.is_some_and(|done| done.outcome);
         forgotten += usize::from(gone);
     }
+    let mut workers = 0;
+    for (namespace, worker_instance_id) in session.lapsed_workers(cx.now, DUE_STEP_MAX)? {
+        let expire = Expire { namespace, worker_instance_id };
+        let gone = run_if_readable(session, &expire, cx)?.is_some_and(|done| done.outcome);
+        workers += usize::from(gone);
+    }
     let events_before = before(cx.now, cx.limits.event_retention);
     let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
-    Ok(Swept { settled, forgotten, trimmed })
+    Ok(Swept { settled, forgotten, workers, trimmed })
 }
 
 fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
@@ -176,6 +183,8 @@ pub struct Swept {
     pub settled: Settled,
     /// Executions removed because their retention is over.
     pub forgotten: usize,
+    /// Workers removed from the registry because they fell silent.
+    pub workers: usize,
     /// Rows removed that time had made worthless.
     pub trimmed: usize,
 }
@@ -183,7 +192,8 @@ pub struct Swept {
 impl Swept {
     /// Whether another step would find more right now.
     pub fn is_full(&self) -> bool {
-        self.settled.is_stepwise() || self.forgotten >= DUE_STEP_MAX || self.trimmed >= DUE_STEP_MAX
+        self.settled.is_stepwise()
+            || [self.forgotten, self.workers, self.trimmed].iter().any(|rows| *rows >= DUE_STEP_MAX)
     }
 }
 

@@ -109,3 +109,16 @@ pub const STREAM_TRIM_STEP_MAX: u64 = 256;
 
 /// Fields of frames, in bytes, after which a page of a stream ends: a reader holds no more.
 pub const STREAM_PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Shortest life of a worker's registration without a heartbeat, in milliseconds.
+pub const WORKER_TTL_MIN_MS: u64 = 1;
+
+/// Longest life of a worker's registration without a heartbeat, in milliseconds: 24 hours.
+pub const WORKER_TTL_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Most lanes that a worker's registration names.
+pub const WORKER_LANES_MAX: usize = 256;
+
+/// How long a line of the registry's history that tells of a heartbeat is kept, in milliseconds:
+/// an hour. The others stay as long as events do.
+pub const HEARTBEAT_EVENT_RETENTION_MS: u64 = 60 * 60 * 1_000;

@@ -5,10 +5,12 @@
 //! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
 
 mod stream;
+mod worker;
 
 pub use stream::{
     FrameRange, STREAM_WAITERS_MAX, StreamKey, StreamReader, StreamWaiters, StreamWatch,
 };
+pub use worker::WorkerReader;
 
 use std::any::Any;
 use std::future::Future;
@@ -158,7 +160,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: StreamReader {
+pub trait Reader: StreamReader + WorkerReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 

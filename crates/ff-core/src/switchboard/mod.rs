@@ -7,6 +7,7 @@ mod find;
 mod present;
 mod stream;
 mod subscribe;
+mod worker;
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ use crate::machine::lease::{
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
 };
 use crate::machine::rows::{Candidate, Execution};
+use crate::machine::worker::{HeartbeatWorker, MarkWorkerDead, RegisterWorker};
 use crate::machine::{Context, Fence, Footprint, Limits, Snapshot, gate, policy, retry, sweep};
 use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
@@ -43,7 +45,7 @@ use crate::store::{Scan, Store, Topic, Wake};
 use crate::stream_events::{CompletionSubscription, LeaseHistorySubscription};
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
-    AttemptIndex, BudgetId, CancelSource, ExecutionId, FlowId, LaneId, TimestampMs,
+    AttemptIndex, BudgetId, CancelSource, ExecutionId, FlowId, LaneId, Namespace, TimestampMs,
 };
 
 /// Most rows that one page of a listing returns.
@@ -79,6 +81,10 @@ pub(crate) fn supports() -> Supports {
     supports.subscribe_completion = true;
     supports.list_expired_leases = true;
     supports.stream_durable_summary = true;
+    supports.register_worker = true;
+    supports.heartbeat_worker = true;
+    supports.mark_worker_dead = true;
+    supports.list_workers = true;
     supports.stream_best_effort_live = true;
     supports
 }
@@ -780,6 +786,45 @@ impl<S: Store> EngineBackend for S {
             }
             after = line.into_iter().next_back();
         }
+    }
+
+    // ---- Workers ----
+
+    #[cfg(feature = "core")]
+    async fn register_worker(
+        &self,
+        args: RegisterWorkerArgs,
+    ) -> Result<RegisterWorkerOutcome, EngineError> {
+        self.execute(RegisterWorker { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn heartbeat_worker(
+        &self,
+        args: HeartbeatWorkerArgs,
+    ) -> Result<HeartbeatWorkerOutcome, EngineError> {
+        self.execute(HeartbeatWorker { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn mark_worker_dead(
+        &self,
+        args: MarkWorkerDeadArgs,
+    ) -> Result<MarkWorkerDeadOutcome, EngineError> {
+        self.execute(MarkWorkerDead { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_workers(&self, args: ListWorkersArgs) -> Result<ListWorkersResult, EngineError> {
+        worker::list_workers(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_worker_status(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<WorkerStatus>, EngineError> {
+        worker::list_worker_status(self, namespace).await
     }
 
     // ---- Subscriptions ----

@@ -6,6 +6,7 @@ use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
+use ff_core::machine::worker::{self, Registration, RegistryEvent};
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
@@ -13,8 +14,9 @@ use ff_core::machine::{
 use ff_core::state::LaneState;
 use ff_core::store::{
     EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader, Topic,
+    WorkerReader,
 };
-use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
@@ -22,6 +24,7 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    pub(crate) worker: Option<Registration>,
     pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
@@ -84,7 +87,11 @@ impl Rows {
                 | stream::Write::PutSummary(_) => {}
             },
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => match write {
+                worker::Write::Put(row) => self.worker = Some((**row).clone()),
+                worker::Write::Remove { .. } => self.worker = None,
+                worker::Write::Note(_) => {}
+            },
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
@@ -114,9 +121,46 @@ impl StreamReader for Rows {
     }
 }
 
+impl WorkerReader for Rows {
+    fn workers(
+        &mut self,
+        _: &Namespace,
+        _: TimestampMs,
+        _: Option<&WorkerInstanceId>,
+        _: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn registry_events(&mut self, _: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn leases_held(&mut self, _: TimestampMs) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
-        let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
+        let worker = worker::Seen {
+            worker: footprint.worker.worker.as_ref().and(self.worker.as_ref()).cloned(),
+        };
+        let Some(id) = &footprint.execution else {
+            return Ok(Snapshot { worker, ..Snapshot::default() });
+        };
         let execution = self.executions.get(id);
         let named = footprint
             .attempt
