@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod flow;
 mod session;
 mod state;
 mod stream;

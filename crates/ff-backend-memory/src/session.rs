@@ -12,6 +12,7 @@ use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
+use ff_core::store::flow::FlowReader as _;
 use ff_core::store::{
     EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
     Topic, WorkerReader,
@@ -19,6 +20,7 @@ use ff_core::store::{
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use uuid::Uuid;
 
+use crate::flow::Flows;
 use crate::state::{Key, Outbox, Place, State, key};
 
 /// The state, held still for one read or write.
@@ -46,6 +48,27 @@ impl<'a> MemorySession<'a> {
 
     pub(crate) fn restore(&mut self, kept: State) {
         *self.state = kept;
+    }
+
+    pub(crate) fn flow_rows(&self) -> &Flows {
+        &self.state.flows
+    }
+
+    pub(crate) fn execution_row(&self, id: &ExecutionId) -> Option<&Execution> {
+        self.state.executions.get(&key(id))
+    }
+
+    pub(crate) fn with_attempt(&self, at: Key) -> Option<(Execution, Option<Attempt>)> {
+        let row = self.state.executions.get(&at)?;
+        Some((row.clone(), self.current(row).cloned()))
+    }
+
+    pub(crate) fn result_of(&self, id: &ExecutionId) -> Option<Vec<u8>> {
+        self.state.results.get(&key(id)).cloned()
+    }
+
+    pub(crate) fn completion(&self, event_id: i64) -> Option<&Event> {
+        self.state.completions.rows.get(&event_id)
     }
 
     fn current(&self, execution: &Execution) -> Option<&Attempt> {
@@ -98,6 +121,8 @@ impl Reader for MemorySession<'_> {
             }
             seen.execution = Some(execution.clone());
         }
+        let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+        seen.flow = self.seen_of_flows(&footprint.flow, subject, loaded)?;
         if let Some(id) = &footprint.execution {
             seen.stream = self.state.streams.load(id, &footprint.stream);
         }
@@ -184,8 +209,30 @@ impl Reader for MemorySession<'_> {
         before: TimestampMs,
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError> {
-        let ended = self.state.ended.iter().take_while(|(at, _)| *at <= before).take(limit);
-        Ok(ended.map(|(_, at)| self.id_of(at)).collect())
+        let ended: Vec<Key> = self
+            .state
+            .ended
+            .iter()
+            .take_while(|(at, _)| *at <= before)
+            .map(|(_, at)| *at)
+            .collect();
+        let mut found = Vec::new();
+        for at in ended {
+            if found.len() == limit {
+                break;
+            }
+            let row = self.state.executions.get(&at);
+            let flow = row.and_then(|row| row.flow_id.clone());
+            // A member stays while anybody in its flow may still need how it ended.
+            let is_kept = match flow {
+                Some(flow) => self.standings(&flow)?.any_open,
+                None => false,
+            };
+            if !is_kept {
+                found.push(self.id_of(&at));
+            }
+        }
+        Ok(found)
     }
 
     fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
@@ -404,11 +451,14 @@ impl Session for MemorySession<'_> {
         let state = &mut *self.state;
         for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events]
         {
+            let is_owed = |id: &i64, event: &Event| {
+                matches!(event, Event::Completion(_)) && state.flows.undispatched.contains(id)
+            };
             let old: Vec<i64> = outbox
                 .rows
                 .iter()
-                .take_while(|(_, event)| at(event) < events_before)
                 .take(limit)
+                .filter(|(id, event)| at(event) < events_before && !is_owed(id, event))
                 .map(|(id, _)| *id)
                 .collect();
             trimmed += old.len();
@@ -416,6 +466,7 @@ impl Session for MemorySession<'_> {
                 outbox.rows.remove(&id);
             }
         }
+        trimmed += state.flows.trim(events_before, limit);
         let keys: Vec<_> = state
             .dedup
             .iter()
@@ -458,5 +509,6 @@ fn at(event: &Event) -> TimestampMs {
         Event::Completion(event) => event.at,
         Event::Operator(event) => event.at,
         Event::Transition(row) => row.at,
+        Event::FlowCancelRequested(event) => event.at,
     }
 }

@@ -33,7 +33,7 @@ use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::{Reader, StreamWaiters, Topic, WorkerReader};
+use ff_core::store::{FlowReader, Reader, StreamWaiters, Topic, WorkerReader};
 use ff_core::types::TimestampMs;
 use rusqlite::{ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -250,6 +250,7 @@ impl Writer<'_> {
         let session = &mut self.session;
         let found = session.due(now, 1).and_then(|due| {
             Ok(!due.is_empty()
+                || session.flow_work()?.is_any()
                 || !session.ended(ended_before, 1)?.is_empty()
                 || !session.lapsed_workers(now, 1)?.is_empty())
         });

@@ -22,8 +22,9 @@ use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::{
     AttemptInfo, CancelExecutionArgs, ClaimExecutionArgs, ClaimExecutionResult, ClaimedExecution,
     CreateExecutionArgs, CreateExecutionResult, ExecutionInfo, ExecutionSummary,
-    FindExecutionsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs,
-    ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor, TransitionInfo,
+    FindExecutionsArgs, FindFlowsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
+    IssueReclaimGrantArgs, ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor,
+    TransitionInfo,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
@@ -486,6 +487,10 @@ impl Bench {
             let context = self.engine.read_execution_context(&id).await.expect("a read");
             let tags: BTreeMap<_, _> = context.tags.into_iter().collect();
             lines.push(format!("{tags:?} {:?}", context.input_payload));
+        }
+        for flow in self.engine.find_flows(FindFlowsArgs::new()).await.expect("a read").flows {
+            let graph = self.engine.describe_flow_graph(&flow.flow_id).await.expect("a read");
+            lines.push(format!("{:?}", graph.expect("a flow")));
         }
         for lane in self.engine.list_lane_status().await.expect("a read") {
             if lane.lane_id.as_str() != MARKER_LANE {

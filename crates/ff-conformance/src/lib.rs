@@ -3,6 +3,7 @@ pub mod admin;
 mod dice;
 pub mod event;
 pub mod execution;
+pub mod flow;
 pub mod harness;
 pub mod invariants;
 pub mod lane;

@@ -140,16 +140,20 @@ where
                         .into_iter()
                         .filter_map(|(id, event)| match event {
                             Event::Lease(event) => Some((id, event)),
-                            Event::Completion(_) | Event::Operator(_) | Event::Transition(_) => {
-                                None
-                            }
+                            Event::Completion(_)
+                            | Event::Operator(_)
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                     completions: completions
                         .into_iter()
                         .filter_map(|(id, event)| match event {
                             Event::Completion(event) => Some((id, event)),
-                            Event::Lease(_) | Event::Operator(_) | Event::Transition(_) => None,
+                            Event::Lease(_)
+                            | Event::Operator(_)
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                 })

@@ -422,7 +422,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// Draws an edge between two members if the graph still has the expected revision.
     ///
     /// Otherwise `Contention(StaleGraphRevision)`, which is also what a repeat gets. An edge to
-    /// itself, a cycle, a walk of more than 1,000 nodes and a known edge id are `Conflict`.
+    /// itself, a cycle however long, and a known edge id are `Conflict`; a kind other than
+    /// `success_only` is `Validation(InvalidInput)`.
     #[cfg(feature = "core")]
     async fn stage_dependency_edge(
         &self,

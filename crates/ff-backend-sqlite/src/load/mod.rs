@@ -1,5 +1,6 @@
 //! Loading a footprint: the rows a command decides on.
 
+mod flow;
 mod stream;
 
 use ff_core::EngineError;
@@ -45,6 +46,8 @@ pub(crate) fn snapshot(
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+    seen.flow = flow::seen(conn, &footprint.flow, subject, loaded)?;
     seen.worker = worker::seen(conn, &footprint.worker)?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;

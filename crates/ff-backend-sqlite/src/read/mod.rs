@@ -2,6 +2,7 @@
 
 pub(crate) mod event;
 pub(crate) mod execution;
+pub(crate) mod flow;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod stream;

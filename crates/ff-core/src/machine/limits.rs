@@ -83,6 +83,13 @@ pub const DEDUP_WINDOW_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Reclaims allowed when neither a policy nor the caller gives a number (contract §20).
 pub const RECLAIMS_WITHOUT_POLICY: u32 = 1_000;
 
+/// The partition of flows and of everything in them.
+pub const FLOW_PARTITION: u16 = 0;
+
+/// Most edges settled, and most members cancelled, in one step. More would hold the write lock
+/// longer than a heartbeat may wait.
+pub const FLOW_STEP_MAX: usize = 256;
+
 /// Largest payload of one frame, in bytes (contract A.2).
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 

@@ -4,6 +4,7 @@
 //! [`EngineBackend`](crate::engine_backend::EngineBackend) through the one switchboard of this
 //! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
 
+pub mod flow;
 mod stream;
 mod worker;
 
@@ -15,6 +16,8 @@ pub use worker::WorkerReader;
 use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
+
+pub use flow::FlowReader;
 
 use crate::EngineError;
 use crate::backend::BackendTag;
@@ -160,7 +163,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: StreamReader + WorkerReader {
+pub trait Reader: FlowReader + StreamReader + WorkerReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 
