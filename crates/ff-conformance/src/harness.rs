@@ -1126,7 +1126,9 @@ impl<T: fmt::Debug> Refusal for Result<T, EngineError> {
             Ok(answer) => panic!("expected a refusal, got {answer:?}"),
             Err(error) => error,
         };
-        while let EngineError::Contextual { source, .. } = error {
+        while let EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } =
+            error
+        {
             error = *source;
         }
         error

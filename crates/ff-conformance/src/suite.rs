@@ -42,6 +42,7 @@ macro_rules! behaviours {
                 batch {
                     a_batch_answers_in_its_order
                     one_refused_row_refuses_the_batch
+                    a_refused_batch_names_its_row
                     a_batch_repeated_is_all_duplicates
                     a_key_counts_within_one_batch
                     an_empty_batch_is_nothing

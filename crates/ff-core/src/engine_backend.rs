@@ -1138,7 +1138,7 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
     /// [`CREATE_BATCH_MAX_BYTES`](contracts::CREATE_BATCH_MAX_BYTES) of payload, else
     /// `Validation(InvalidInput)` or `Validation(PayloadTooLarge)`; any refused row refuses the
-    /// batch. Each row is as safe to repeat as [`create_execution`](Self::create_execution), and so
+    /// batch, and [`EngineError::row`] names it, counted from 0. Each row is as safe to repeat as [`create_execution`](Self::create_execution), and so
     /// is the whole.
     #[cfg(feature = "core")]
     async fn create_executions(

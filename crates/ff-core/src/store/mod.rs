@@ -55,7 +55,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         command: C,
     ) -> impl Future<Output = Result<C::Outcome, EngineError>> + Send;
 
-    /// Runs commands in one transaction: all of them, or, if one is refused, none.
+    /// Runs commands in one transaction: all of them, or, if one is refused, none; the
+    /// refusal names it ([`EngineError::in_row`]).
     fn execute_all<C: Command>(
         &self,
         commands: Vec<C>,
