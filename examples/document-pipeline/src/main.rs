@@ -16,9 +16,14 @@ use ff_core::contracts::{
     OnSatisfied, SubmitFlowArgs,
 };
 use ff_core::engine_backend::EngineBackend;
+use ff_core::partition::PartitionConfig;
 use ff_core::types::{
     ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerId, WorkerInstanceId,
 };
+
+/// A flow in one file lies in one partition.
+const ONE_PARTITION: PartitionConfig =
+    PartitionConfig { num_flow_partitions: 1, num_budget_partitions: 1, num_quota_partitions: 1 };
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -85,7 +90,7 @@ async fn submit(engine: &dyn EngineBackend, files: &[PathBuf]) -> Result<FlowId,
 }
 
 fn execution(flow: &FlowId, kind: &str, name: &str, payload: String) -> CreateExecutionArgs {
-    let id = ExecutionId::for_flow(flow, &Default::default());
+    let id = ExecutionId::for_flow(flow, &ONE_PARTITION);
     CreateExecutionArgs {
         execution_id: id.clone(),
         namespace: Namespace::new("example"),
