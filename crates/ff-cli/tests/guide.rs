@@ -143,6 +143,11 @@ fn a_page_is_read_in_blocks() {
 }
 
 #[test]
+fn flows() {
+    check("flows.md");
+}
+
+#[test]
 fn streams() {
     check("streams.md");
 }
