@@ -22,8 +22,9 @@ use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::{
     AttemptInfo, CancelExecutionArgs, ClaimExecutionArgs, ClaimExecutionResult, ClaimedExecution,
     CreateExecutionArgs, CreateExecutionResult, ExecutionInfo, ExecutionSummary,
-    FindExecutionsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs,
-    ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor, TransitionInfo,
+    FindExecutionsArgs, FindFlowsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
+    IssueReclaimGrantArgs, ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor,
+    TransitionInfo,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
@@ -492,10 +493,19 @@ impl Bench {
         }
         let waiting = ff_core::contracts::ListWaitingArgs::new().with_limit(1_000);
         lines.push(format!("{:?}", self.engine.list_waiting(waiting).await.expect("a page")));
+        for flow in self.engine.find_flows(FindFlowsArgs::new()).await.expect("a read").flows {
+            let graph = self.engine.describe_flow_graph(&flow.flow_id).await.expect("a read");
+            lines.push(format!("{:?}", graph.expect("a flow")));
+        }
         for lane in self.engine.list_lane_status().await.expect("a read") {
             if lane.lane_id.as_str() != MARKER_LANE {
                 lines.push(format!("{lane:?}"));
             }
+        }
+        for worker in
+            self.engine.list_worker_status(&Namespace::new("tenant")).await.expect("a read")
+        {
+            lines.push(format!("{worker:?}"));
         }
         let beginning = beginning();
         for event in self.lease_events(&beginning, &ScannerFilter::NOOP).await {
@@ -1121,7 +1131,9 @@ impl<T: fmt::Debug> Refusal for Result<T, EngineError> {
             Ok(answer) => panic!("expected a refusal, got {answer:?}"),
             Err(error) => error,
         };
-        while let EngineError::Contextual { source, .. } = error {
+        while let EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } =
+            error
+        {
             error = *source;
         }
         error

@@ -35,10 +35,11 @@ pub struct Pulse {
 
 /// What was announced since a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "one list per outbox")]
+#[expect(missing_docs, reason = "one list per outbox, and when something is due next")]
 pub struct News {
     pub lease_events: Vec<(i64, LeaseEvent)>,
     pub completions: Vec<(i64, CompletionEvent)>,
+    pub next_due: Option<TimestampMs>,
 }
 
 /// Everything a store keeps, as its reader shows it.
@@ -136,6 +137,7 @@ where
                 let lease_events = reader.events(Topic::Lease, after.lease, ALL)?;
                 let completions = reader.events(Topic::Completion, after.completion, ALL)?;
                 Ok(News {
+                    next_due: reader.next_due()?,
                     lease_events: lease_events
                         .into_iter()
                         .filter_map(|(id, event)| match event {
@@ -143,7 +145,8 @@ where
                             Event::Completion(_)
                             | Event::Operator(_)
                             | Event::Signal(_)
-                            | Event::Transition(_) => None,
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                     completions: completions
@@ -153,7 +156,8 @@ where
                             Event::Lease(_)
                             | Event::Operator(_)
                             | Event::Signal(_)
-                            | Event::Transition(_) => None,
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                 })

@@ -1,5 +1,6 @@
 //! Loading a footprint: the rows a command decides on.
 
+mod flow;
 mod stream;
 pub(crate) mod suspension;
 
@@ -15,7 +16,7 @@ use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
-use crate::read::lane;
+use crate::read::{lane, worker};
 use crate::row::{self, Columns, Of, execution_id, unsigned};
 use crate::session::{SqliteSession, prepared};
 use crate::statement::{self, Named};
@@ -47,6 +48,9 @@ pub(crate) fn snapshot(
         }
     }
     seen.suspension = suspension::seen(conn, footprint, seen.execution.as_ref())?;
+    let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+    seen.flow = flow::seen(conn, &footprint.flow, subject, loaded)?;
+    seen.worker = worker::seen(conn, &footprint.worker)?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;
     }

@@ -2,10 +2,12 @@
 
 pub(crate) mod event;
 pub(crate) mod execution;
+pub(crate) mod flow;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod stream;
 mod suspension;
+pub(crate) mod worker;
 
 use ff_core::EngineError;
 use ff_core::types::ExecutionId;
