@@ -319,7 +319,7 @@ mod tests {
 
         assert!(report.is_clean(), "{report}");
         assert_eq!(report.checks.len(), CHECKS.len() + 1);
-        assert_eq!(report.to_string(), "21 checks, nothing found");
+        assert_eq!(report.to_string(), "24 checks, nothing found");
     }
 
     #[test]

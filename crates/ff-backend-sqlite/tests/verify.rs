@@ -450,7 +450,7 @@ async fn each_damage_is_found_by_its_own_check() {
         assert_eq!(fired, [check], "{what}: {report}");
         tried.insert(check);
     }
-    assert_eq!(tried.len(), 15);
+    assert_eq!(tried.len(), 18);
 }
 
 #[tokio::test(flavor = "multi_thread")]
