@@ -141,6 +141,12 @@ const CHECKS: &[Check] = &[
     ),
     check!("I9", "what is cancelled stays cancelled", "i9", Nothing),
     check!("I26", "time does not run backwards", "i26", Nothing),
+    check!(
+        "I28",
+        "frames of a stream are numbered in order, and none came after its end",
+        "i28",
+        Nothing
+    ),
     check!("I35", "nothing is left of what is gone", "i35", Nothing),
     check!("state", "the columns of a row agree", "state", Nothing),
     check!("gate_key", "a gate is the list of the capabilities needed", "gate_key", Nothing),
