@@ -593,3 +593,109 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
     }
     pass_to_file!(file, xShmUnmap(delete), otherwise ffi::SQLITE_OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use rusqlite::{Connection, Error, OpenFlags};
+
+    use super::*;
+
+    fn open(path: &Path, disk: FaultVfs) -> rusqlite::Result<Connection> {
+        let conn = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), disk.name())?;
+        conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        conn.execute_batch("PRAGMA synchronous = FULL; CREATE TABLE IF NOT EXISTS t (x)")?;
+        Ok(conn)
+    }
+
+    fn code(done: rusqlite::Result<()>) -> c_int {
+        match done.unwrap_err() {
+            Error::SqliteFailure(error, _) => error.extended_code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn database() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        (directory, path)
+    }
+
+    #[test]
+    fn every_call_fails_with_its_own_code_and_works_again_when_healed() {
+        let (_directory, path) = database();
+        let disk = FaultVfs::register("each");
+        let insert = "INSERT INTO t VALUES (1)";
+        let log = "PRAGMA wal_checkpoint(TRUNCATE)";
+        for (call, on, sql, wanted) in [
+            (Call::Read, On::Main, "SELECT * FROM t", ffi::SQLITE_IOERR_READ),
+            (Call::Write, On::Wal, insert, ffi::SQLITE_IOERR_WRITE),
+            (Call::Write, On::Main, log, ffi::SQLITE_IOERR_WRITE),
+            (Call::Sync, On::Wal, insert, ffi::SQLITE_IOERR_FSYNC),
+            (Call::Sync, On::Main, log, ffi::SQLITE_IOERR_FSYNC),
+            (Call::Truncate, On::Wal, log, ffi::SQLITE_IOERR_TRUNCATE),
+            (Call::Shm, On::Shm, insert, ffi::SQLITE_IOERR_SHMLOCK),
+        ] {
+            let conn = open(&path, disk).unwrap();
+            if sql == log {
+                conn.execute_batch(insert).unwrap();
+            } else {
+                conn.execute_batch("PRAGMA wal_checkpoint; PRAGMA shrink_memory").unwrap();
+            }
+            let before = disk.count(call, on);
+            disk.fail(Fault::nth(call, on, 1));
+
+            assert_eq!(code(conn.execute_batch(sql)), wanted, "{call:?} on {on:?}");
+
+            assert_eq!(disk.heal(), 1, "{call:?} on {on:?}");
+            assert!(disk.count(call, on) > before, "{call:?} on {on:?}");
+            conn.execute_batch(sql).unwrap();
+        }
+        disk.fail(Fault::nth(Call::Open, On::Main, 1));
+        assert_eq!(code(open(&path, disk).map(drop)), ffi::SQLITE_CANTOPEN);
+        disk.heal();
+        open(&path, disk).unwrap();
+    }
+
+    #[test]
+    fn a_fault_strikes_the_nth_call_once_or_for_ever() {
+        let (_directory, path) = database();
+        let disk = FaultVfs::register("nth");
+        let conn = open(&path, disk).unwrap();
+        conn.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        let inserts = |fault| {
+            disk.fail(fault);
+            let done: Vec<_> =
+                (0..4).map(|_| conn.execute_batch("INSERT INTO t VALUES (1)").is_ok()).collect();
+            (done, disk.heal())
+        };
+
+        let fault = Fault::nth(Call::Sync, On::Wal, 2);
+        assert_eq!(inserts(fault), (vec![true, false, true, true], 1));
+        assert_eq!(inserts(fault.for_ever()), (vec![true, false, false, false], 3));
+        assert_eq!(inserts(Fault::nth_on_any(Call::Sync, 1)).0, [false, true, true, true]);
+        assert_eq!(inserts(Fault::nth(Call::Sync, On::Main, 1)), (vec![true; 4], 0));
+    }
+
+    #[test]
+    fn a_write_that_fails_has_written_its_first_half() {
+        let (_directory, path) = database();
+        let disk = FaultVfs::register("torn");
+        let conn = open(&path, disk).unwrap();
+        conn.execute_batch("INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        disk.fail(Fault::nth(Call::Write, On::Wal, 1));
+
+        conn.execute_batch("INSERT INTO t VALUES (2)").unwrap_err();
+
+        let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
+        assert_eq!(log.len(), 16, "half of the log's head");
+    }
+
+    #[test]
+    fn a_name_is_registered_once() {
+        FaultVfs::register("once");
+
+        assert!(std::panic::catch_unwind(|| FaultVfs::register("once")).is_err());
+    }
+}
