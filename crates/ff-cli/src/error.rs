@@ -365,7 +365,7 @@ fn explain_validation(kind: &ValidationKind, detail: &str) -> Told {
             format!("a capability is malformed or there are too many ({detail})"),
         )
         .fix("a capability is one word without commas, spaces or control characters"),
-        ValidationKind::InvalidToken | ValidationKind::TokenExpired => told(
+        ValidationKind::InvalidToken => told(
             Exit::Usage,
             "invalid_token",
             "the token is not, or not any more, that of this waitpoint",
