@@ -53,6 +53,18 @@ pub fn delayed(reason: BlockingReason, attempt: AttemptState) -> StateVector {
     )
 }
 
+/// Waiting for the edges of its flow that lead to it.
+pub fn blocked_by_dependencies(attempt: AttemptState) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        EligibilityState::BlockedByDependencies,
+        BlockingReason::WaitingForChildren,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
 /// Running under a live lease.
 pub fn running() -> StateVector {
     vector(
@@ -111,18 +123,30 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// assert!(!legal_transitions().contains(&(Some(PublicState::Failed), PublicState::Active)));
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
-    use PublicState::{Active, Cancelled, Completed, Delayed, Expired, Failed, Waiting};
+    use PublicState::{
+        Active, Cancelled, Completed, Delayed, Expired, Failed, Skipped, Waiting, WaitingChildren,
+    };
     &[
         (None, Waiting),
         (None, Delayed),
+        (None, WaitingChildren),
+        (Some(Waiting), WaitingChildren),
         (Some(Waiting), Active),
         (Some(Waiting), Cancelled),
         (Some(Waiting), Expired),
+        (Some(Waiting), Skipped),
         (Some(Delayed), Waiting),
+        (Some(Delayed), WaitingChildren),
         (Some(Delayed), Cancelled),
         (Some(Delayed), Expired),
+        (Some(WaitingChildren), Waiting),
+        (Some(WaitingChildren), Delayed),
+        (Some(WaitingChildren), Cancelled),
+        (Some(WaitingChildren), Expired),
+        (Some(WaitingChildren), Skipped),
         (Some(Active), Waiting),
         (Some(Active), Delayed),
+        (Some(Active), WaitingChildren),
         (Some(Active), Active),
         (Some(Active), Completed),
         (Some(Active), Failed),
@@ -132,6 +156,7 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(Failed), Waiting),
         (Some(Cancelled), Waiting),
         (Some(Expired), Waiting),
+        (Some(Skipped), WaitingChildren),
     ]
 }
 
@@ -146,6 +171,10 @@ mod tests {
             (
                 delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt),
                 PublicState::Delayed,
+            ),
+            (
+                blocked_by_dependencies(AttemptState::PendingFirstAttempt),
+                PublicState::WaitingChildren,
             ),
             (running(), PublicState::Active),
             (lease_expired(), PublicState::Active),
