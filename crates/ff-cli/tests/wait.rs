@@ -21,7 +21,7 @@ fn asking(store: &Store, flags: &str) -> Process {
 
 fn signals(store: &Store, id: &str) -> Vec<Value> {
     store.wait_for_state(id, "completed");
-    serde_json::from_str(&store.run(&["exec", "result", id]).ok()).unwrap()
+    serde_json::from_str(&store.run(&["exec", "result", id]).ok()).expect("a list of signals")
 }
 
 #[test]
