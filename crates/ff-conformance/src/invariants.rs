@@ -38,6 +38,7 @@ pub enum Op {
     Claim,
     Renew,
     Progress,
+    AppendFrame,
     Complete,
     Fail,
     /// By the holder.
@@ -373,6 +374,7 @@ fn is_fenced(op: Op) -> bool {
     match op {
         Op::Renew
         | Op::Progress
+        | Op::AppendFrame
         | Op::Complete
         | Op::Fail
         | Op::Cancel
