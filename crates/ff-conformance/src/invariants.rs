@@ -228,6 +228,7 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
             Event::Lease(event) => Some((id, event)),
             Event::Completion(_)
             | Event::Operator(_)
+            | Event::Signal(_)
             | Event::Transition(_)
             | Event::FlowCancelRequested(_) => None,
         })
@@ -240,6 +241,7 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
             Event::Completion(event) => Some((id, event)),
             Event::Lease(_)
             | Event::Operator(_)
+            | Event::Signal(_)
             | Event::Transition(_)
             | Event::FlowCancelRequested(_) => None,
         })
