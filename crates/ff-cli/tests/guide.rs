@@ -148,11 +148,6 @@ fn flows() {
 }
 
 #[test]
-fn budgets() {
-    check("budgets.md");
-}
-
-#[test]
 fn waiting() {
     check("waiting.md");
 }
