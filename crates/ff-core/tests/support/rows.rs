@@ -10,20 +10,22 @@ use ff_core::machine::flow::{
     Announced, Edge, Flow, Group, Member, Seen, Standing, Standings, Upstream, Wanted, Write,
 };
 use ff_core::machine::stream::{self, Frame, Meta};
+use ff_core::machine::suspension::{Suspension, Waitpoint};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::worker::{self, Registration, RegistryEvent};
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
 };
-use ff_core::state::{LaneState, TerminalOutcome};
+use ff_core::state::{LaneState, PublicState, TerminalOutcome};
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader, Topic,
-    WorkerReader,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader,
+    SuspensionReader, Topic, WorkerReader,
 };
 use ff_core::types::{
-    AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
+    AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WaitpointId,
+    WorkerInstanceId,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,8 @@ pub(crate) struct Rows {
     is_backlogged: bool,
     pub(crate) worker: Option<Registration>,
     pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
+    /// What the one execution waits for, as commands are shown it.
+    pub(crate) waiting: Snapshot,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -56,7 +60,13 @@ impl Rows {
             .current(execution)
             .filter(|_| execution.is_leased())
             .and_then(|attempt| attempt.lease_expires_at);
-        [execution.due_at(), expiry].into_iter().flatten().any(|at| at <= now)
+        let timeout = self
+            .waiting
+            .suspension
+            .open_suspension()
+            .filter(|_| execution.public_state() == PublicState::Suspended)
+            .and_then(|suspension| suspension.timeout_at);
+        [execution.due_at(), expiry, timeout].into_iter().flatten().any(|at| at <= now)
     }
 
     fn store_flow(&mut self, write: &Write) {
@@ -149,7 +159,7 @@ impl Rows {
                 | stream::Write::TrimFrames { .. }
                 | stream::Write::PutSummary(_) => {}
             },
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(_) => self.waiting.apply(std::slice::from_ref(change)),
             Change::Worker(write) => match write {
                 worker::Write::Put(row) => self.worker = Some((**row).clone()),
                 worker::Write::Remove { .. } => self.worker = None,
@@ -294,6 +304,42 @@ impl StreamReader for Rows {
     }
 }
 
+impl SuspensionReader for Rows {
+    fn open_suspensions(
+        &mut self,
+        _: Option<u16>,
+        _: Option<&ExecutionId>,
+        _: usize,
+    ) -> Result<Vec<Suspension>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoints(
+        &mut self,
+        _: &ExecutionId,
+        _: Option<&WaitpointId>,
+        _: usize,
+    ) -> Result<Vec<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoint(
+        &mut self,
+        _: u16,
+        _: &WaitpointId,
+    ) -> Result<Option<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn expired_waitpoints(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl WorkerReader for Rows {
     fn workers(
         &mut self,
@@ -353,6 +399,7 @@ impl Reader for Rows {
             grant: grant.cloned(),
             flow,
             stream: stream::Seen { meta: meta.cloned(), summary: None },
+            suspension: self.waiting.suspension.clone(),
             ..Snapshot::default()
         })
     }

@@ -11,6 +11,7 @@ use crate::backend::HandleKind;
 use crate::handle_codec::HandlePayload;
 use crate::machine::policy::{self, later};
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution, GrantKind};
+use crate::machine::suspension::{Observing, Signal};
 use crate::machine::terminal::{self, End};
 use crate::machine::transition::{LeaseEvent, LeaseEventKind};
 use crate::machine::{
@@ -63,6 +64,8 @@ pub struct Claimed {
     pub ttl: DurationMs,
     /// Present when the claim asked for it.
     pub payload: Option<Vec<u8>>,
+    /// What a resumed attempt waited for, when the claim asked for the payload.
+    pub signals: Vec<Signal>,
 }
 
 impl Claimed {
@@ -89,8 +92,12 @@ impl Command for Claim {
     type Outcome = ClaimDecision;
 
     fn footprint(&self) -> Footprint {
-        let footprint = Footprint::execution(&self.execution_id);
-        if self.with_payload { footprint.with_payload() } else { footprint }
+        let mut footprint = Footprint::execution(&self.execution_id);
+        if self.with_payload {
+            footprint = footprint.with_payload();
+            footprint.suspension.observed = Observing::IfInterrupted;
+        }
+        footprint
     }
 
     fn decide(
@@ -118,10 +125,14 @@ impl Command for Claim {
             attempt_id: None,
             attempt_policy_json: None,
             attempt_timeout: None,
+            keeps_attempt: false,
         };
         let acquired = acquire(execution, current, wanted, cx);
         Ok(acquired.map(|mut claimed| {
             claimed.payload.clone_from(&seen.payload);
+            if claimed.kind == HandleKind::Resumed {
+                claimed.signals.clone_from(&seen.suspension.observed);
+            }
             ClaimDecision::Claimed(Box::new(claimed))
         }))
     }
@@ -140,6 +151,8 @@ pub(super) struct Wanted {
     pub(super) attempt_policy_json: Option<String>,
     /// Overrides the policy's attempt timeout.
     pub(super) attempt_timeout: Option<DurationMs>,
+    /// Whether an attempt whose lease was lost goes on instead of giving way to a new one.
+    pub(super) keeps_attempt: bool,
 }
 
 /// Makes the worker the owner: of the interrupted attempt if there is one, of a new attempt
@@ -151,8 +164,11 @@ pub(super) fn acquire(
     cx: &mut Context<'_>,
 ) -> Transition<Claimed> {
     let reclaims = execution.is_reclaimable();
-    let resumed = current
-        .filter(|attempt| !reclaims && execution.is_interrupted() && terminal::is_open(attempt));
+    let resumed = current.filter(|attempt| {
+        (!reclaims || wanted.keeps_attempt)
+            && execution.is_interrupted()
+            && terminal::is_open(attempt)
+    });
     let epoch = epoch::next(execution);
     let mut attempt = match resumed {
         Some(attempt) => Attempt { outcome: None, ..attempt.clone() },
@@ -187,8 +203,8 @@ pub(super) fn acquire(
 
     let timeout = match (wanted.attempt_timeout, resumed) {
         (Some(given), _) => Some(given),
-        (None, Some(_)) => execution.attempt_timeout_left,
-        (None, None) => policy::attempt_timeout(execution),
+        (None, Some(_)) if !reclaims => execution.attempt_timeout_left,
+        (None, _) => policy::attempt_timeout(execution),
     };
     let mut after = execution.clone();
     after.state = state::running();
@@ -205,7 +221,8 @@ pub(super) fn acquire(
     }
 
     let (handle_kind, event_kind, cause) = match (reclaims, resumed) {
-        (true, _) => (HandleKind::Reclaimed, LeaseEventKind::Reclaimed, "reclaimed"),
+        (true, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Reclaimed, "resume_granted"),
+        (true, None) => (HandleKind::Reclaimed, LeaseEventKind::Reclaimed, "reclaimed"),
         (false, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Acquired, "resumed"),
         (false, None) => (HandleKind::Fresh, LeaseEventKind::Acquired, "claimed"),
     };
@@ -216,9 +233,10 @@ pub(super) fn acquire(
         kind: handle_kind,
         ttl: wanted.ttl,
         payload: None,
+        signals: Vec::new(),
     };
     let mut transition = Transition::unchanged(claimed);
-    if let Some(lost) = current.filter(|_| reclaims) {
+    if let Some(lost) = current.filter(|_| reclaims && resumed.is_none()) {
         transition = transition.put_attempt(interrupted_reclaimed(execution, lost, cx.now));
     }
     transition.put_attempt(attempt).announce(event).put(execution, after, cx.now, cause)
@@ -360,6 +378,7 @@ mod tests {
             kind: HandleKind::Fresh,
             ttl: DurationMs(1),
             payload: None,
+            signals: Vec::new(),
         };
 
         let fence = crate::machine::Fence::of_handle(&claimed.handle_payload());
