@@ -72,14 +72,13 @@ CREATE INDEX ff_exec_core_unsuccessful
     ON ff_exec_core (public_state, partition_key, execution_id)
     WHERE public_state = 'failed' OR public_state = 'cancelled' OR public_state = 'expired' OR public_state = 'skipped';
 
--- Where a member stands, as far as its flow cares: 1 ended, 2 ended badly, 3 in line, 4 blocked, 5 running, 6 parked by
+-- Where a member stands, as far as its flow cares: 1 completed, 2 ended otherwise, 3 in line, 4 blocked, 5 running, 6 parked by
 -- its worker. OR instead of IN, as above.
 ALTER TABLE ff_exec_core ADD COLUMN flow_standing INTEGER GENERATED ALWAYS AS (
     CASE lifecycle_phase
         WHEN 'terminal' THEN CASE
-            WHEN terminal_outcome = 'success' OR terminal_outcome = 'skipped' THEN 1
-            WHEN (terminal_outcome IS NULL OR terminal_outcome = 'none')
-                AND (public_state = 'completed' OR public_state = 'skipped') THEN 1
+            WHEN terminal_outcome = 'success' THEN 1
+            WHEN (terminal_outcome IS NULL OR terminal_outcome = 'none') AND public_state = 'completed' THEN 1
             ELSE 2
         END
         WHEN 'cancelled' THEN 2

@@ -514,6 +514,7 @@ macro_rules! behaviours {
                     what_is_missing_is_not_found
                     a_flow_is_open_running_blocked_and_then_ends_with_its_last_member
                     one_bad_end_makes_the_flow_failed
+                    a_bad_end_that_a_join_does_without_does_not
                     a_flow_that_has_ended_takes_no_member
                     a_flow_ends_by_its_last_member_s_deadline_too
                     tags_are_set_and_read

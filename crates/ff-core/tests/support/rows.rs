@@ -99,7 +99,12 @@ impl Rows {
             own: self.flow.clone().filter(|_| is_member),
             standings: Standings {
                 any_open: open.clone().next().is_some(),
-                any_bad: standings.contains(&Standing::EndedBadly),
+                any_bad: open.clone().next().is_none()
+                    && self.executions.values().any(|row| {
+                        let is_needed =
+                            self.edge.as_ref().is_some_and(|edge| edge.upstream == row.id);
+                        Standing::of(row) == Standing::EndedBadly && !is_needed
+                    }),
                 ..Standings::default()
             },
             edge: self.edge.clone().filter(|_| wanted.edge.is_some()),
