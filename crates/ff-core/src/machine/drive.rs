@@ -14,9 +14,11 @@
 
 use std::collections::BTreeSet;
 
+use super::budget::{CloseGate, GateKey, LookAtGate, ResetDue, Unpark};
 use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
 use super::limits::{
-    CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, LANE_GATE_KEYS_MAX,
+    CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, GATE_STEP_MAX,
+    LANE_GATE_KEYS_MAX, REOPEN_STEP_MAX,
 };
 use super::rows::Candidate;
 use super::sweep::{self, Due, Forget};
@@ -25,7 +27,7 @@ use crate::EngineError;
 use crate::engine_error::ValidationKind;
 use crate::state::LaneState;
 use crate::store::Reader;
-use crate::types::{DurationMs, LaneId, TimestampMs};
+use crate::types::{DurationMs, LaneId, QuotaPolicyId, TimestampMs};
 
 /// A store inside one transaction: it loads, proposes and commits; it never decides.
 pub trait Session: Reader {
@@ -75,19 +77,88 @@ pub fn decide<S: Session, C: Command>(
     command: &C,
     cx: &mut Context<'_>,
 ) -> Result<Transition<C::Outcome>, EngineError> {
-    let seen = session.load(&command.footprint())?;
+    let mut footprint = command.footprint();
+    footprint.budget.at = cx.now;
+    let seen = session.load(&footprint)?;
     match sweep::settle(&seen, cx) {
         None => command.decide(&seen, cx),
         Some((settled, seen)) => Ok(command.decide(&seen, cx)?.after(settled)),
     }
 }
 
-/// Settles what is due, at most [`DUE_STEP_MAX`] executions; answers how many were looked at and
-/// whether work may have come into line.
+/// Settles what is due: executions, at most [`DUE_STEP_MAX`], then the gates that are to be swept.
+pub fn settle_due<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_>,
+) -> Result<Settled, EngineError> {
+    let mut settled = settle_executions(session, cx)?;
+    let gates = session.gates_to_sweep(cx.now, GATE_STEP_MAX)?;
+    settled.is_all &= gates.len() < GATE_STEP_MAX;
+    let mut reopened = Reopened::default();
+    for (lane, gate) in gates {
+        reopen(session, &lane, gate, cx, &mut reopened)?;
+        settled.examined += 1;
+        settled.changed += 1;
+    }
+    settled.opens_work |= reopened.put_back > 0;
+    Ok(settled)
+}
+
+/// What a step put back in line.
+#[derive(Debug, Default)]
+struct Reopened {
+    examined: usize,
+    put_back: usize,
+    /// Whether a gate has room, or may have, for more that wait behind it.
+    is_partial: bool,
+}
+
+/// Looks at one gate of a lane and puts back, in line order, no more than there is room for; at
+/// most [`REOPEN_STEP_MAX`] in a step. A gate behind which nobody waits any more is forgotten.
+fn reopen<S: Session>(
+    session: &mut S,
+    lane: &LaneId,
+    gate: GateKey,
+    cx: &mut Context<'_>,
+    reopened: &mut Reopened,
+) -> Result<(), EngineError> {
+    let look = LookAtGate { lane: lane.clone(), gate: gate.clone() };
+    let Some(looked) = run_if_readable(session, &look, cx)? else { return Ok(()) };
+    let room = usize::try_from(looked.outcome).unwrap_or(usize::MAX);
+    let mut put_back = 0;
+    let mut last = None;
+    while put_back < room {
+        let left = REOPEN_STEP_MAX.saturating_sub(reopened.examined);
+        let page = session.parked(lane, &gate, last.as_ref(), left.min(room - put_back))?;
+        if page.is_empty() {
+            if left == 0 {
+                reopened.is_partial = true;
+            } else {
+                let close = CloseGate { lane: lane.clone(), gate };
+                run(session, &close, cx)?.outcome;
+            }
+            reopened.put_back += put_back;
+            return Ok(());
+        }
+        for candidate in page {
+            reopened.examined += 1;
+            let unpark = Unpark { execution_id: candidate.execution_id.clone() };
+            last = Some(candidate);
+            let is_back = run_if_readable(session, &unpark, cx)?.is_some_and(|done| done.outcome);
+            put_back += usize::from(is_back);
+        }
+    }
+    reopened.put_back += put_back;
+    reopened.is_partial |= put_back > 0;
+    Ok(())
+}
+
+/// Settles executions with something due, at most [`DUE_STEP_MAX`]; answers how many were looked
+/// at and whether work may have come into line.
 ///
 /// Executions that nothing moves (their rows cannot be read) stand at the head of the due index
 /// for ever; where they fill a step, it looks further, up to [`DUE_STUCK_MAX`] of them.
-pub fn settle_due<S: Session>(
+fn settle_executions<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
 ) -> Result<Settled, EngineError> {
@@ -153,6 +224,9 @@ impl Settled {
 /// One bounded, restartable step of background work: what is due, then what retention ends.
 pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept, EngineError> {
     let settled = settle_due(session, cx)?;
+    for budget_id in session.budgets_due(cx.now, DUE_STEP_MAX)? {
+        run_if_readable(session, &ResetDue { budget_id, as_of: None }, cx)?;
+    }
     let ended_before = before(cx.now, cx.limits.retention);
     let mut forgotten = 0;
     for execution_id in session.ended(ended_before, DUE_STEP_MAX)? {
@@ -222,19 +296,62 @@ pub fn claim<S: Session>(
     request: &ClaimRequest,
     cx: &mut Context<'_>,
 ) -> Result<ClaimStep, EngineError> {
-    let settled = settle_due(session, cx)?;
+    let settled = settle_executions(session, cx)?;
     let mut step = ClaimStep {
         changed: settled.changed > 0,
         is_unfinished: settled.is_stepwise(),
         claimed: Vec::new(),
     };
-    take_candidates(session, request, cx, &mut step)?;
+    let lanes = open_lanes(session, request)?;
+    let mut reopened = Reopened::default();
+    for lane in lanes.iter().filter(|lane| lane.has_gates) {
+        for gate in session.gates_to_look_at(&lane.id, cx.now, GATE_STEP_MAX)? {
+            reopen(session, &lane.id, gate, cx, &mut reopened)?;
+            step.changed = true;
+        }
+    }
+    step.is_unfinished |= reopened.is_partial;
+    take_candidates(session, request, lanes, cx, &mut step)?;
     Ok(step)
+}
+
+/// A lane that hands out work.
+struct OpenLane {
+    id: LaneId,
+    quota_policy_id: Option<QuotaPolicyId>,
+    /// Whether executions wait behind gates on it.
+    has_gates: bool,
+}
+
+/// The lanes of a request that hand out work. A lane whose binding cannot be read hands out none.
+fn open_lanes<R: Reader + ?Sized>(
+    reader: &mut R,
+    request: &ClaimRequest,
+) -> Result<Vec<OpenLane>, EngineError> {
+    let mut lanes = Vec::new();
+    for id in request.lanes.iter().collect::<BTreeSet<_>>() {
+        let standing = reader.lane_standing(id)?;
+        match standing.state {
+            LaneState::Active => {}
+            LaneState::Paused | LaneState::Draining | LaneState::Disabled => continue,
+        }
+        match standing.quota_policy_id {
+            Ok(quota_policy_id) => {
+                let has_gates = standing.has_gates;
+                lanes.push(OpenLane { id: id.clone(), quota_policy_id, has_gates });
+            }
+            Err(detail) => {
+                tracing::error!(%detail, "a lane is skipped because its quota cannot be read");
+            }
+        }
+    }
+    Ok(lanes)
 }
 
 /// One line of candidates: a lane behind a gate key.
 struct Line {
     lane: LaneId,
+    lane_quota: Option<QuotaPolicyId>,
     gate_key: String,
     last: Option<Candidate>,
     is_exhausted: bool,
@@ -243,10 +360,11 @@ struct Line {
 fn take_candidates<S: Session>(
     session: &mut S,
     request: &ClaimRequest,
+    lanes: Vec<OpenLane>,
     cx: &mut Context<'_>,
     step: &mut ClaimStep,
 ) -> Result<(), EngineError> {
-    let mut lines = open_lines(session, request)?;
+    let mut lines = open_lines(session, request, lanes, cx.now)?;
     let mut passed_over = 0;
     while step.claimed.len() < request.max {
         if passed_over >= CLAIM_PASSED_OVER_MAX {
@@ -259,10 +377,14 @@ fn take_candidates<S: Session>(
             break;
         }
         for (line, candidate) in heads {
+            if lines[line].is_exhausted {
+                continue;
+            }
             let claim = Claim {
                 execution_id: candidate.execution_id.clone(),
                 by: request.by.clone(),
                 with_payload: request.with_payload,
+                lane_quota: lines[line].lane_quota.clone(),
             };
             lines[line].last = Some(candidate);
             passed_over += 1;
@@ -273,7 +395,16 @@ fn take_candidates<S: Session>(
                     passed_over -= 1;
                     step.claimed.push(*claimed);
                 }
-                ClaimDecision::Ended | ClaimDecision::Skipped => {}
+                // Nobody on this lane gets further; those behind keep their place in line.
+                ClaimDecision::Parked(GateKey::LaneQuota(_)) => {
+                    let lane = lines[line].lane.clone();
+                    for line in lines.iter_mut().filter(|line| line.lane == lane) {
+                        line.is_exhausted = true;
+                    }
+                }
+                ClaimDecision::Parked(GateKey::Budget(_) | GateKey::Quota(_))
+                | ClaimDecision::Ended
+                | ClaimDecision::Skipped => {}
             }
         }
     }
@@ -290,8 +421,33 @@ pub fn has_work<R: Reader + ?Sized>(
     if !reader.due(now, 1)?.is_empty() {
         return Ok(true);
     }
-    let mut lines = open_lines(reader, request)?;
+    let lanes = open_lanes(reader, request)?;
+    for lane in lanes.iter().filter(|lane| lane.has_gates) {
+        if !reader.gates_to_look_at(&lane.id, now, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    let mut lines = open_lines(reader, request, lanes, now)?;
     Ok(!next_in_line(reader, &mut lines, 1)?.is_empty())
+}
+
+/// When a claim may next find something by time alone: an execution becomes due, or a gate on one
+/// of its lanes is to be looked at.
+pub fn next_work<R: Reader + ?Sized>(
+    reader: &mut R,
+    lanes: &[LaneId],
+) -> Result<Option<TimestampMs>, EngineError> {
+    let mut next = reader.next_due()?;
+    for lane in lanes {
+        next = [next, reader.next_look(lane)?].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+/// When a sweep next finds something: an execution, a gate, or a budget's reset.
+pub fn next_due<R: Reader + ?Sized>(reader: &mut R) -> Result<Option<TimestampMs>, EngineError> {
+    let due = [reader.next_due()?, reader.next_gate_sweep()?, reader.next_reset()?];
+    Ok(due.into_iter().flatten().min())
 }
 
 /// The next candidates for a worker, in claim order, after one; at most [`CLAIM_EXAMINED_MAX`].
@@ -299,8 +455,10 @@ pub fn propose<R: Reader + ?Sized>(
     reader: &mut R,
     request: &ClaimRequest,
     after: Option<&Candidate>,
+    now: TimestampMs,
 ) -> Result<Vec<Candidate>, EngineError> {
-    let mut lines = open_lines(reader, request)?;
+    let lanes = open_lanes(reader, request)?;
+    let mut lines = open_lines(reader, request, lanes, now)?;
     for line in &mut lines {
         line.last = after.cloned();
     }
@@ -311,21 +469,33 @@ pub fn propose<R: Reader + ?Sized>(
 fn open_lines<R: Reader + ?Sized>(
     reader: &mut R,
     request: &ClaimRequest,
+    lanes: Vec<OpenLane>,
+    now: TimestampMs,
 ) -> Result<Vec<Line>, EngineError> {
     let mut lines = Vec::new();
-    for lane in request.lanes.iter().collect::<BTreeSet<_>>() {
-        match reader.lane_state(lane)? {
-            LaneState::Active => {}
-            LaneState::Paused | LaneState::Draining | LaneState::Disabled => continue,
+    for lane in lanes {
+        // The quota was found full, and nothing has happened to it since.
+        if let Some(quota) = lane.quota_policy_id.as_ref().filter(|_| lane.has_gates)
+            && reader
+                .gate_look_at(&lane.id, &GateKey::LaneQuota(quota.clone()))?
+                .is_some_and(|look_at| look_at > now)
+        {
+            continue;
         }
         let keys = if request.by.capabilities.is_empty() {
             vec![String::new()]
         } else {
-            reader.gate_keys(lane, LANE_GATE_KEYS_MAX)?
+            reader.gate_keys(&lane.id, LANE_GATE_KEYS_MAX)?
         };
         for gate_key in keys {
             if gate::opens(&gate_key, &request.by.capabilities) {
-                lines.push(Line { lane: lane.clone(), gate_key, last: None, is_exhausted: false });
+                lines.push(Line {
+                    lane: lane.id.clone(),
+                    lane_quota: lane.quota_policy_id.clone(),
+                    gate_key,
+                    last: None,
+                    is_exhausted: false,
+                });
             }
         }
     }

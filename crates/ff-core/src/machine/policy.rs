@@ -1,6 +1,6 @@
 //! What a policy may say, and what it means for one execution.
 
-use super::limits::{DELAY_MAX_MS, RECLAIMS_WITHOUT_POLICY};
+use super::limits::{BUDGETS_PER_EXECUTION_MAX, DELAY_MAX_MS, RECLAIMS_WITHOUT_POLICY};
 use super::retry;
 use super::rows::Execution;
 use crate::EngineError;
@@ -35,6 +35,12 @@ pub fn validate(policy: &ExecutionPolicy) -> Result<(), EngineError> {
             }
         }
     }
+    if policy.budget_ids.len() > BUDGETS_PER_EXECUTION_MAX {
+        return refused(format!(
+            "policy.budget_ids names {} budgets; at most {BUDGETS_PER_EXECUTION_MAX}",
+            policy.budget_ids.len()
+        ));
+    }
     if policy.dedup_window_ms.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
         return refused(format!("policy.dedup_window_ms: give 1 to {DELAY_MAX_MS} ms"));
     }
@@ -47,7 +53,6 @@ fn unsupported(policy: &ExecutionPolicy) -> Option<&'static str> {
     let inert = [
         ("suspension_policy", policy.suspension_policy.is_some()),
         ("fallback_policy", policy.fallback_policy.is_some()),
-        ("budget_ids", !policy.budget_ids.is_empty()),
         ("stream_policy", policy.stream_policy.is_some()),
         (
             "max_signals_per_execution",

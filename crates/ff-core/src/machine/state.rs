@@ -53,6 +53,31 @@ pub fn delayed(reason: BlockingReason, attempt: AttemptState) -> StateVector {
     )
 }
 
+/// Parked because a budget it is bound to is spent.
+pub fn waiting_for_budget(attempt: AttemptState) -> StateVector {
+    rate_limited(EligibilityState::BlockedByBudget, BlockingReason::WaitingForBudget, attempt)
+}
+
+/// Parked because a quota it is bound to has no room.
+pub fn waiting_for_quota(attempt: AttemptState) -> StateVector {
+    rate_limited(EligibilityState::BlockedByQuota, BlockingReason::WaitingForQuota, attempt)
+}
+
+fn rate_limited(
+    eligibility: EligibilityState,
+    reason: BlockingReason,
+    attempt: AttemptState,
+) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        eligibility,
+        reason,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
 /// Running under a live lease.
 pub fn running() -> StateVector {
     vector(
@@ -111,18 +136,25 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// assert!(!legal_transitions().contains(&(Some(PublicState::Failed), PublicState::Active)));
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
-    use PublicState::{Active, Cancelled, Completed, Delayed, Expired, Failed, Waiting};
+    use PublicState::{
+        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Waiting,
+    };
     &[
         (None, Waiting),
         (None, Delayed),
+        (Some(Waiting), RateLimited),
         (Some(Waiting), Active),
         (Some(Waiting), Cancelled),
         (Some(Waiting), Expired),
         (Some(Delayed), Waiting),
         (Some(Delayed), Cancelled),
         (Some(Delayed), Expired),
+        (Some(RateLimited), Waiting),
+        (Some(RateLimited), Cancelled),
+        (Some(RateLimited), Expired),
         (Some(Active), Waiting),
         (Some(Active), Delayed),
+        (Some(Active), RateLimited),
         (Some(Active), Active),
         (Some(Active), Completed),
         (Some(Active), Failed),
@@ -147,6 +179,8 @@ mod tests {
                 delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt),
                 PublicState::Delayed,
             ),
+            (waiting_for_budget(AttemptState::AttemptInterrupted), PublicState::RateLimited),
+            (waiting_for_quota(AttemptState::PendingRetryAttempt), PublicState::RateLimited),
             (running(), PublicState::Active),
             (lease_expired(), PublicState::Active),
             (lease_revoked(), PublicState::Active),
