@@ -17,6 +17,7 @@ use crate::location::Location;
 use crate::open::{Durability, open_reader, open_writer};
 use crate::queue::{Closed, Queue};
 use crate::readers::Readers;
+use crate::session::SqliteSession;
 use crate::writer::{Pace, Shared, WatchedFile, Writer};
 use crate::{OUTBOX_RING, migrate};
 
@@ -192,16 +193,6 @@ impl SqliteOptions {
             sweeps: AtomicBool::new(self.sweeps),
             completions: broadcast::Sender::new(OUTBOX_RING),
         });
-        let writer = Writer {
-            conn,
-            shared: Arc::clone(&shared),
-            clock: Arc::clone(&clock),
-            limits: self.limits.clone(),
-            seed: self.seed.unwrap_or_else(random_seed),
-            file,
-            pace: Pace::new(),
-            lock_patience: self.busy_timeout,
-        };
         let start_failed = |error: std::io::Error| BackendError::Sqlite {
             kind: BackendErrorKind::Other,
             message: format!("could not start a thread: {error}"),
@@ -212,11 +203,25 @@ impl SqliteOptions {
             Some(Readers::start(read_connections).map_err(start_failed)?)
         };
         let (ended, end) = watch::channel(false);
+        let (held, time, limits) = (Arc::clone(&shared), Arc::clone(&clock), self.limits.clone());
+        let seed = self.seed.unwrap_or_else(random_seed);
+        let lock_patience = self.busy_timeout;
         let thread = std::thread::Builder::new()
             .name("ff-sqlite-write".to_owned())
             .spawn(move || {
-                let _stops = StopsWhenPanicking(Arc::clone(&writer.shared));
+                let _stops = StopsWhenPanicking(Arc::clone(&held));
+                let writer = Writer {
+                    session: SqliteSession::new(&conn),
+                    shared: held,
+                    clock: time,
+                    limits,
+                    seed,
+                    file,
+                    pace: Pace::new(),
+                    lock_patience,
+                };
                 writer.run();
+                drop(conn);
                 ended.send_replace(true);
             })
             .map_err(start_failed)?;

@@ -100,8 +100,9 @@ impl ReadQueue {
     }
 
     fn serve(&self, conn: &Connection) {
+        let mut session = SqliteSession::new(conn);
         while let Some(read) = self.next() {
-            let read = AssertUnwindSafe(|| read(&mut SqliteSession::new(conn)));
+            let read = AssertUnwindSafe(|| read(&mut session));
             // The caller is told by its dropped reply; the thread serves the next one.
             if catch_unwind(read).is_err() {
                 tracing::error!("a read panicked");

@@ -1,5 +1,9 @@
 //! One transaction on a connection, as the machine drives it.
 
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
@@ -8,23 +12,32 @@ use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::LaneState;
 use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
 
 use crate::error::Doing as _;
-use crate::{commit, load, read};
+use crate::statement::Named;
+use crate::{commit, load, read, statement};
 
 /// The rows behind a connection, inside a transaction that the caller opened and ends.
 ///
-/// Each call is one statement or a few, all of them cached by the connection.
-#[derive(Debug)]
+/// Each call is one statement or a few. A thread that serves a connection has one session on it for its whole life, which
+/// keeps every statement it has prepared.
 pub(crate) struct SqliteSession<'c> {
     conn: &'c Connection,
+    /// By [`Named::place`]; empty while a statement is not prepared yet, or in use.
+    statements: Box<[Cell<Option<Statement<'c>>>]>,
+}
+
+impl fmt::Debug for SqliteSession<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteSession").field("conn", &self).finish_non_exhaustive()
+    }
 }
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
-        Self { conn }
+        Self { conn, statements: (0..statement::COUNT).map(|_| Cell::default()).collect() }
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -32,12 +45,100 @@ impl<'c> SqliteSession<'c> {
     }
 }
 
+impl Deref for SqliteSession<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.conn
+    }
+}
+
+/// Where a statement is prepared once and used again.
+pub(crate) trait Prepares {
+    /// A statement in use; it goes back to its place when dropped.
+    type Held<'s>
+    where
+        Self: 's;
+
+    fn hold(&self, named: Named) -> rusqlite::Result<Self::Held<'_>>;
+
+    fn run(&self, named: Named, values: impl Params) -> rusqlite::Result<usize>;
+}
+
+/// Finds a statement by its place. SQLite's own text is not looked at again: looking it up costs more than many a
+/// statement itself.
+impl<'c> Prepares for SqliteSession<'c> {
+    type Held<'s>
+        = Held<'s, 'c>
+    where
+        Self: 's;
+
+    fn hold(&self, named: Named) -> rusqlite::Result<Held<'_, 'c>> {
+        let place = &self.statements[named.place];
+        let statement = match place.take() {
+            Some(statement) => statement,
+            None => {
+                self.conn.prepare_with_flags(named.sql, PrepFlags::SQLITE_PREPARE_PERSISTENT)?
+            }
+        };
+        Ok(Held { statement: Some(statement), place })
+    }
+
+    fn run(&self, named: Named, values: impl Params) -> rusqlite::Result<usize> {
+        self.hold(named)?.execute(values)
+    }
+}
+
+/// Finds a statement by its text. For what has no session: tests, and work of its own thread.
+impl Prepares for Connection {
+    type Held<'s> = CachedStatement<'s>;
+
+    fn hold(&self, named: Named) -> rusqlite::Result<CachedStatement<'_>> {
+        self.prepare_cached(named.sql)
+    }
+
+    fn run(&self, named: Named, values: impl Params) -> rusqlite::Result<usize> {
+        self.hold(named)?.execute(values)
+    }
+}
+
+/// A statement that a session keeps prepared.
+pub(crate) struct Held<'s, 'c> {
+    /// Present until the drop.
+    statement: Option<Statement<'c>>,
+    place: &'s Cell<Option<Statement<'c>>>,
+}
+
+impl<'c> Deref for Held<'_, 'c> {
+    type Target = Statement<'c>;
+
+    fn deref(&self) -> &Statement<'c> {
+        self.statement.as_ref().expect("a statement is held until the drop")
+    }
+}
+
+impl<'c> DerefMut for Held<'_, 'c> {
+    fn deref_mut(&mut self) -> &mut Statement<'c> {
+        self.statement.as_mut().expect("a statement is held until the drop")
+    }
+}
+
+impl Drop for Held<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(mut statement) = self.statement.take() {
+            // What was bound may be megabytes.
+            statement.clear_bindings();
+            self.place.set(Some(statement));
+        }
+    }
+}
+
 /// A statement of [`crate::statement`], parsed once a connection.
-pub(crate) fn prepared<'c>(
-    conn: &'c Connection,
-    sql: &'static str,
-) -> Result<CachedStatement<'c>, EngineError> {
-    conn.prepare_cached(sql).doing("prepare a statement")
+pub(crate) fn prepared<P: Prepares + ?Sized>(
+    conn: &P,
+    named: Named,
+) -> Result<P::Held<'_>, EngineError> {
+    conn.hold(named).doing("prepare a statement")
 }
 
 impl Session for SqliteSession<'_> {
@@ -46,7 +147,7 @@ impl Session for SqliteSession<'_> {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError> {
-        commit::all(self.conn, &transition.changes, &transition.events, now)
+        commit::all(self, &transition.changes, &transition.events, now)
     }
 
     fn trim(
@@ -55,29 +156,29 @@ impl Session for SqliteSession<'_> {
         events_before: TimestampMs,
         limit: usize,
     ) -> Result<usize, EngineError> {
-        commit::trim(self.conn, now, events_before, limit)
+        commit::trim(self, now, events_before, limit)
     }
 }
 
 impl Reader for SqliteSession<'_> {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
-        load::snapshot(self.conn, footprint)
+        load::snapshot(self, footprint)
     }
 
     fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError> {
-        read::execution::due(self.conn, now, limit)
+        read::execution::due(self, now, limit)
     }
 
     fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError> {
-        read::execution::next_due(self.conn)
+        read::execution::next_due(self)
     }
 
     fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(read::lane::lane(self.conn, lane)?.map_or(LaneState::Active, |lane| lane.state))
+        Ok(read::lane::lane(self, lane)?.map_or(LaneState::Active, |lane| lane.state))
     }
 
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {
-        read::lane::gate_keys(self.conn, lane, limit)
+        read::lane::gate_keys(self, lane, limit)
     }
 
     fn candidates(
@@ -87,7 +188,7 @@ impl Reader for SqliteSession<'_> {
         after: Option<&Candidate>,
         limit: usize,
     ) -> Result<Vec<Candidate>, EngineError> {
-        read::lane::candidates(self.conn, lane, gate_key, after, limit)
+        read::lane::candidates(self, lane, gate_key, after, limit)
     }
 
     fn ended(
@@ -95,11 +196,11 @@ impl Reader for SqliteSession<'_> {
         before: TimestampMs,
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError> {
-        read::execution::ended(self.conn, before, limit)
+        read::execution::ended(self, before, limit)
     }
 
     fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
-        read::execution::attempts(self.conn, id)
+        read::execution::attempts(self, id)
     }
 
     fn transitions(
@@ -108,7 +209,7 @@ impl Reader for SqliteSession<'_> {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<TransitionRow>, EngineError> {
-        read::event::transitions(self.conn, id, after, limit)
+        read::event::transitions(self, id, after, limit)
     }
 
     fn scan(
@@ -116,7 +217,7 @@ impl Reader for SqliteSession<'_> {
         scan: &Scan,
         limit: usize,
     ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
-        read::execution::scan(self.conn, scan, limit)
+        read::execution::scan(self, scan, limit)
     }
 
     fn uuid_range(
@@ -125,15 +226,15 @@ impl Reader for SqliteSession<'_> {
         high: Uuid,
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError> {
-        read::execution::uuid_range(self.conn, low, high, limit)
+        read::execution::uuid_range(self, low, high, limit)
     }
 
     fn lanes(&mut self, after: Option<&LaneId>, limit: usize) -> Result<Vec<Lane>, EngineError> {
-        read::lane::lanes(self.conn, after, limit)
+        read::lane::lanes(self, after, limit)
     }
 
     fn lane_counts(&mut self, lane: &LaneId) -> Result<LaneCounts, EngineError> {
-        read::lane::counts(self.conn, lane)
+        read::lane::counts(self, lane)
     }
 
     fn expired_leases(
@@ -143,7 +244,7 @@ impl Reader for SqliteSession<'_> {
         namespace: Option<&Namespace>,
         limit: usize,
     ) -> Result<Vec<ExpiredLease>, EngineError> {
-        read::lease::expired(self.conn, as_of, after, namespace, limit)
+        read::lease::expired(self, as_of, after, namespace, limit)
     }
 
     fn events(
@@ -152,10 +253,56 @@ impl Reader for SqliteSession<'_> {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, Event)>, EngineError> {
-        read::event::list(self.conn, topic, after, limit)
+        read::event::list(self, topic, after, limit)
     }
 
     fn event_bounds(&mut self, topic: Topic) -> Result<EventBounds, EngineError> {
-        read::event::bounds(self.conn, topic)
+        read::event::bounds(self, topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::testing::database;
+
+    #[test]
+    fn a_statement_is_prepared_once_a_session() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+
+        for _ in 0..3 {
+            session.run(statement::CLOCK_RAISE_FLOOR, [7]).unwrap();
+        }
+
+        let held = prepared(&session, statement::CLOCK_RAISE_FLOOR).unwrap();
+        assert_eq!(held.get_status(StatementStatus::Run), 3);
+    }
+
+    #[test]
+    fn a_statement_in_use_may_be_asked_for_again() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+
+        let mut first = prepared(&session, statement::CLOCK_READ_FLOOR).unwrap();
+        let mut second = prepared(&session, statement::CLOCK_READ_FLOOR).unwrap();
+
+        let mut rows = first.query([]).unwrap();
+        assert!(rows.next().unwrap().is_some());
+        let floor: i64 = second.query_row([], |row| row.get(0)).unwrap();
+        assert_eq!(floor, 0);
+    }
+
+    #[test]
+    fn what_was_bound_is_let_go() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+        session.run(statement::CLOCK_RAISE_FLOOR, [7]).unwrap();
+
+        let held = prepared(&session, statement::CLOCK_RAISE_FLOOR).unwrap();
+
+        assert!(held.expanded_sql().unwrap().contains("floor_ms < NULL"));
     }
 }

@@ -3,13 +3,31 @@
 //! The text of `EXECUTION_LOAD` is `sql/execution/load.sql`, whose first line says `-- execution_load`. Tests prepare and
 //! explain all of them.
 
+/// One statement: its text, and the place where a session keeps it prepared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) place: usize,
+    pub(crate) sql: &'static str,
+}
+
 macro_rules! statements {
     ($($name:ident = $path:literal,)+) => {
-        $(pub(crate) const $name: &str = include_str!(concat!("../sql/", $path, ".sql"));)+
+        #[expect(non_camel_case_types, reason = "the names of the statements, to number them")]
+        enum Place {
+            $($name),+
+        }
+
+        $(pub(crate) const $name: Named = Named {
+            place: Place::$name as usize,
+            sql: include_str!(concat!("../sql/", $path, ".sql")),
+        };)+
+
+        /// How many there are.
+        pub(crate) const COUNT: usize = [$(Place::$name as usize),+].len();
 
         /// Path and text of each.
         #[cfg(test)]
-        pub(crate) const ALL: &[(&str, &str)] = &[$(($path, $name)),+];
+        pub(crate) const ALL: &[(&str, &str)] = &[$(($path, $name.sql)),+];
     };
 }
 

@@ -35,7 +35,7 @@ use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
 use ff_core::store::{Reader, Topic};
 use ff_core::types::TimestampMs;
-use rusqlite::{Connection, ffi, params};
+use rusqlite::{ffi, params};
 use tokio::sync::{broadcast, watch};
 
 use crate::OutboxEvent;
@@ -43,7 +43,7 @@ use crate::error::{BACKEND, POOL_STORAGE, storage};
 use crate::identity::FileIdentity;
 use crate::log::Log;
 use crate::queue::{Closed, Effect, Queue, Queued, ReadJob, Turn};
-use crate::session::SqliteSession;
+use crate::session::{Prepares as _, SqliteSession};
 use crate::{statement, sweep};
 
 /// Most commands of one group. More would hold the write lock longer than a heartbeat may wait.
@@ -92,8 +92,9 @@ pub(crate) struct Shared {
 
 /// What the writer thread owns.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    pub(crate) conn: Connection,
+pub(crate) struct Writer<'c> {
+    /// Holds the connection that writes, and its statements.
+    pub(crate) session: SqliteSession<'c>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
@@ -147,11 +148,11 @@ impl Pace {
 /// A group's commands with what each did.
 type Ran = Vec<Queued>;
 
-impl Writer {
+impl Writer<'_> {
     /// Runs until the queue is closed and empty, then leaves a checkpointed file.
     pub(crate) fn run(mut self) {
         self.pace.data_version = self.data_version().unwrap_or_default();
-        let mut log = match Log::watch(&self.conn, self.lock_patience) {
+        let mut log = match Log::watch(&self.session, self.lock_patience) {
             Ok(log) => log,
             Err(error) => {
                 self.stop(format!("could not watch the log: {error}; the writer has stopped"));
@@ -167,12 +168,12 @@ impl Writer {
             }
             self.sweep_if_due();
             if self.file.is_some() {
-                let copied = log.checkpoint_if_large(&self.conn);
+                let copied = log.checkpoint_if_large(&self.session);
                 self.weigh(copied, "checkpoint the log");
             }
         }
         if self.file.is_some() && !self.shared.queue.has_failed() {
-            let copied = log.checkpoint_at_end(&self.conn);
+            let copied = log.checkpoint_at_end(&self.session);
             self.weigh(copied, "checkpoint the log at the end");
         }
     }
@@ -199,8 +200,8 @@ impl Writer {
         }
     }
 
-    fn read(&self, read: ReadJob) {
-        let read = AssertUnwindSafe(|| read(&mut SqliteSession::new(&self.conn)));
+    fn read(&mut self, read: ReadJob) {
+        let read = AssertUnwindSafe(|| read(&mut self.session));
         // The caller is told by its dropped reply.
         if catch_unwind(read).is_err() {
             tracing::error!("a read panicked");
@@ -240,11 +241,11 @@ impl Writer {
 
     /// Looks before it takes the write lock: something is due, some retention is over, or the
     /// last sweep lies [`sweep::SWEEP_AT_LEAST`] back.
-    fn has_sweep_work(&self) -> bool {
+    fn has_sweep_work(&mut self) -> bool {
         let now = self.shared.time.peek(self.clock.as_ref());
         let retention = i64::try_from(self.limits.retention.0).unwrap_or(i64::MAX);
         let ended_before = TimestampMs(now.0.saturating_sub(retention));
-        let mut session = SqliteSession::new(&self.conn);
+        let session = &mut self.session;
         let found = session
             .due(now, 1)
             .and_then(|due| Ok(!due.is_empty() || !session.ended(ended_before, 1)?.is_empty()));
@@ -254,9 +255,9 @@ impl Writer {
     }
 
     /// The time until something is due; zero when it is, or when nobody can tell.
-    fn next_due_in(&self) -> Option<Duration> {
+    fn next_due_in(&mut self) -> Option<Duration> {
         let now = self.shared.time.peek(self.clock.as_ref());
-        match SqliteSession::new(&self.conn).next_due() {
+        match self.session.next_due() {
             Ok(due) => due.map(|at| Duration::from_millis(until(now, at).0)),
             Err(_) => Some(Duration::ZERO),
         }
@@ -266,7 +267,7 @@ impl Writer {
     /// retention frees is reused first. Answers whether it returned some.
     fn give_pages_back(&self) -> bool {
         let count = |pragma: &str| -> rusqlite::Result<i64> {
-            self.conn.query_row(pragma, [], |row| row.get(0))
+            self.session.query_row(pragma, [], |row| row.get(0))
         };
         let counts = count("PRAGMA freelist_count")
             .and_then(|free| count("PRAGMA page_count").map(|all| (free, all)));
@@ -274,7 +275,7 @@ impl Writer {
         if free <= FREE_PAGES_KEPT || free <= all / 4 {
             return false;
         }
-        let given = self.conn.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})"));
+        let given = self.session.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_STEP})"));
         // The statement gives one page back with each step.
         let given = given.and_then(|mut step| {
             let mut rows = step.query([])?;
@@ -298,7 +299,7 @@ impl Writer {
         self.notice_neighbours();
         self.note_newest_completion();
         let started = self.pace.stopwatch.monotonic();
-        let changes_before = self.conn.total_changes();
+        let changes_before = self.session.total_changes();
         let mut now = match self.floor() {
             Ok(floor) => floor,
             Err(error) => {
@@ -314,7 +315,7 @@ impl Writer {
         while let Some(mut queued) = next {
             bytes += queued.bytes;
             now = self.now(now);
-            if self.conn.is_autocommit() {
+            if self.session.is_autocommit() {
                 ran.push(queued);
                 Self::lose(ran);
                 return;
@@ -339,7 +340,7 @@ impl Writer {
                 || self.pace.stopwatch.monotonic() - started >= GROUP_TIME_MAX;
             next = if is_full { None } else { self.shared.queue.join_group() };
         }
-        let changed = self.conn.total_changes() != changes_before;
+        let changed = self.session.total_changes() != changes_before;
         self.finish(ran, changed, opens_work, now);
     }
 
@@ -349,16 +350,16 @@ impl Writer {
             self.pace.commands += 1;
             seed_of_write(self.seed, number)
         });
-        let before = self.conn.total_changes();
+        let before = self.session.total_changes();
         let mut cx = Context::new(now, seed, &self.limits);
-        let effect = queued.job.run(&mut SqliteSession::new(&self.conn), &mut cx);
-        if self.conn.is_autocommit() {
+        let effect = queued.job.run(&mut self.session, &mut cx);
+        if self.session.is_autocommit() {
             return Outcome::RolledBack;
         }
         match effect {
             Effect::Accepted { opens_work } => Outcome::Kept { opens_work },
             Effect::Undone => Outcome::Refused,
-            Effect::Refused if self.conn.total_changes() == before => Outcome::Refused,
+            Effect::Refused if self.session.total_changes() == before => Outcome::Refused,
             Effect::Refused => Outcome::Broken,
         }
     }
@@ -443,8 +444,8 @@ impl Writer {
 
     /// The engine time below which no process on this database may answer.
     fn floor(&self) -> rusqlite::Result<TimestampMs> {
-        self.conn
-            .prepare_cached(statement::CLOCK_READ_FLOOR)?
+        self.session
+            .hold(statement::CLOCK_READ_FLOOR)?
             .query_row([], |row| row.get(0))
             .map(TimestampMs)
     }
@@ -454,10 +455,8 @@ impl Writer {
         let (now, step) = self.shared.time.tick(self.clock.as_ref(), floor);
         if let Some(ClockStep { from, to }) = step {
             tracing::warn!(%from, %to, "the wall clock stepped forward by more than an hour");
-            let recorded = self
-                .conn
-                .prepare_cached(statement::CLOCK_RECORD_STEP)
-                .and_then(|mut insert| insert.execute(params![now.0, from.0, to.0]));
+            let values = params![now.0, from.0, to.0];
+            let recorded = self.session.run(statement::CLOCK_RECORD_STEP, values);
             if let Err(error) = recorded {
                 tracing::warn!(%error, "the step could not be recorded for `verify`");
             }
@@ -467,15 +466,15 @@ impl Writer {
 
     /// Begins or ends a transaction, without parsing the word again each time.
     fn control(&self, statement: &'static str) -> rusqlite::Result<()> {
-        self.conn.prepare_cached(statement)?.execute([]).map(|_| ())
+        self.session.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
     fn raise_floor(&self, now: TimestampMs) -> rusqlite::Result<()> {
-        self.conn.prepare_cached(statement::CLOCK_RAISE_FLOOR)?.execute([now.0]).map(|_| ())
+        self.session.run(statement::CLOCK_RAISE_FLOOR, [now.0]).map(|_| ())
     }
 
     fn roll_back(&self) {
-        if !self.conn.is_autocommit()
+        if !self.session.is_autocommit()
             && let Err(error) = self.control("ROLLBACK")
         {
             tracing::error!(%error, "rolling back failed");
@@ -518,7 +517,7 @@ impl Writer {
     }
 
     fn data_version(&self) -> rusqlite::Result<i64> {
-        self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+        self.session.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// Wakes waiters when another connection has committed since the last look.
@@ -543,7 +542,7 @@ impl Writer {
     /// Before the first write: what is newer at the end is this transaction's, whoever listens by
     /// then.
     fn note_newest_completion(&mut self) {
-        if let Ok(bounds) = SqliteSession::new(&self.conn).event_bounds(Topic::Completion) {
+        if let Ok(bounds) = self.session.event_bounds(Topic::Completion) {
             self.pace.last_completion = bounds.newest;
         }
     }
@@ -552,14 +551,13 @@ impl Writer {
         if self.shared.completions.receiver_count() == 0 {
             return;
         }
-        let rows =
-            self.conn.prepare_cached(statement::COMPLETION_EVENT_NEW).and_then(|mut statement| {
-                statement
-                    .query_map([self.pace.last_completion], |row| {
-                        Ok(OutboxEvent { event_id: row.get(0)?, partition_key: row.get(1)? })
-                    })?
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            });
+        let rows = self.session.hold(statement::COMPLETION_EVENT_NEW).and_then(|mut statement| {
+            statement
+                .query_map([self.pace.last_completion], |row| {
+                    Ok(OutboxEvent { event_id: row.get(0)?, partition_key: row.get(1)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        });
         for event in rows.unwrap_or_default() {
             self.pace.last_completion = event.event_id;
             // Nobody listening any more is no failure.

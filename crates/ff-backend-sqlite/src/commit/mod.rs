@@ -8,19 +8,19 @@ use ff_core::machine::transition::{
     Change, CompletionEvent, Event, LeaseEvent, OperatorEvent, OperatorEventKind, TransitionRow,
 };
 use ff_core::types::{ExecutionId, LeaseId, Namespace, TimestampMs, WorkerId, WorkerInstanceId};
-use rusqlite::{Connection, Params, ToSql, params};
+use rusqlite::{Params, ToSql, params};
 
 use crate::error::Doing as _;
 use crate::read::page;
 use crate::row::{fields_patch, new_fields, outcome_word, reason_word, signed};
-use crate::session::prepared;
-use crate::statement;
+use crate::session::{Prepares, SqliteSession};
+use crate::statement::{self, Named};
 
 /// A longer input, in bytes, does not stand in the row that every transition rewrites.
 const INLINE_PAYLOAD_MAX: usize = 1024;
 
 pub(crate) fn all(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     changes: &[Change],
     events: &[Event],
     now: TimestampMs,
@@ -72,32 +72,32 @@ pub(crate) fn all(
 
 /// Removes what time alone has made worthless, a bounded number of rows of each kind.
 pub(crate) fn trim(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     now: TimestampMs,
     events_before: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {
     let limit = page(limit);
     let mut trimmed = 0;
-    for (sql, before) in [
+    for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
         (statement::OPERATOR_EVENT_TRIM, events_before),
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
     ] {
-        trimmed += run(conn, sql, "remove what is out of date", params![before.0, limit])?;
+        trimmed += run(conn, named, "remove what is out of date", params![before.0, limit])?;
     }
     Ok(trimmed)
 }
 
-fn run(
-    conn: &Connection,
-    sql: &'static str,
+fn run<P: Prepares + ?Sized>(
+    conn: &P,
+    named: Named,
     what: &'static str,
     values: impl Params,
 ) -> Result<usize, EngineError> {
-    prepared(conn, sql)?.execute(values).doing(what)
+    conn.run(named, values).doing(what)
 }
 
 /// The current attempt of `execution` as these changes leave it, if they touch it.
@@ -181,7 +181,11 @@ fn with_values<T>(
     ])
 }
 
-fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<(), EngineError> {
+fn create(
+    conn: &SqliteSession<'_>,
+    execution: &Execution,
+    payload: &[u8],
+) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
     let id = &execution.id;
     let (partition, uuid) = (id.partition(), id.uuid());
@@ -215,7 +219,7 @@ fn create(conn: &Connection, execution: &Execution, payload: &[u8]) -> Result<()
 }
 
 fn put_execution(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     execution: &Execution,
     attempt: Option<&Attempt>,
     result: Option<&[u8]>,
@@ -236,7 +240,7 @@ fn put_execution(
     Ok(())
 }
 
-fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> {
+fn put_attempt(conn: &SqliteSession<'_>, attempt: &Attempt) -> Result<(), EngineError> {
     let id = &attempt.execution_id;
     let at = |instant: Option<TimestampMs>| instant.map(|instant| instant.0);
     let values = params![
@@ -262,7 +266,7 @@ fn put_attempt(conn: &Connection, attempt: &Attempt) -> Result<(), EngineError> 
     run(conn, statement::ATTEMPT_PUT, "store an attempt", values).map(drop)
 }
 
-fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
+fn put_grant(conn: &SqliteSession<'_>, grant: &Grant) -> Result<(), EngineError> {
     let id = &grant.execution_id;
     let capabilities =
         serde_json::to_string(&grant.worker_capabilities).expect("a list of text is always JSON");
@@ -285,12 +289,16 @@ fn put_grant(conn: &Connection, grant: &Grant) -> Result<(), EngineError> {
     run(conn, statement::GRANT_PUT, "store a grant", values).map(drop)
 }
 
-fn drop_grants(conn: &Connection, id: &ExecutionId, kind: GrantKind) -> Result<(), EngineError> {
+fn drop_grants(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+    kind: GrantKind,
+) -> Result<(), EngineError> {
     let values = params![id.partition(), id.uuid().into_bytes(), kind.as_str()];
     run(conn, statement::GRANT_DROP, "remove grants", values).map(drop)
 }
 
-fn put_dedup(conn: &Connection, dedup: &CreateDedup) -> Result<(), EngineError> {
+fn put_dedup(conn: &SqliteSession<'_>, dedup: &CreateDedup) -> Result<(), EngineError> {
     let values = params![
         dedup.namespace.as_str(),
         dedup.key,
@@ -302,16 +310,16 @@ fn put_dedup(conn: &Connection, dedup: &CreateDedup) -> Result<(), EngineError> 
     run(conn, statement::CREATE_DEDUP_PUT, "remember an idempotency key", values).map(drop)
 }
 
-fn put_lane(conn: &Connection, lane: &Lane) -> Result<(), EngineError> {
+fn put_lane(conn: &SqliteSession<'_>, lane: &Lane) -> Result<(), EngineError> {
     let values = params![lane.id.as_str(), lane.registered_at.0, lane.state.as_str()];
     run(conn, statement::LANE_PUT, "store the state of a lane", values).map(drop)
 }
 
 /// Removes an execution from every table that names it. The outboxes and the idempotency keys have a retention of their
 /// own, and edges belong to their flow. The row goes before its capabilities, so that their trigger finds nothing to do.
-fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
+fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid());
-    for sql in [
+    for named in [
         statement::EXECUTION_FORGET,
         statement::ATTEMPT_FORGET,
         statement::PAYLOAD_FORGET,
@@ -323,7 +331,7 @@ fn forget(conn: &Connection, id: &ExecutionId) -> Result<(), EngineError> {
         statement::STREAM_META_FORGET,
         statement::GRANT_FORGET,
     ] {
-        run(conn, sql, "remove an execution", params![partition, uuid.as_bytes()])?;
+        run(conn, named, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
@@ -334,7 +342,7 @@ fn named(namespace: &Namespace) -> Option<&str> {
     Some(namespace.as_str()).filter(|name| !name.is_empty())
 }
 
-fn add_lease_event(conn: &Connection, event: &LeaseEvent) -> Result<(), EngineError> {
+fn add_lease_event(conn: &SqliteSession<'_>, event: &LeaseEvent) -> Result<(), EngineError> {
     let id = &event.execution_id;
     let mut buffer = uuid::Uuid::encode_buffer();
     let values = params![
@@ -354,7 +362,7 @@ fn add_lease_event(conn: &Connection, event: &LeaseEvent) -> Result<(), EngineEr
 }
 
 fn add_completion_event(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     event: &CompletionEvent,
     now: TimestampMs,
 ) -> Result<(), EngineError> {
@@ -373,7 +381,7 @@ fn add_completion_event(
     run(conn, statement::COMPLETION_EVENT_ADD, "announce an end", values).map(drop)
 }
 
-fn add_operator_event(conn: &Connection, event: &OperatorEvent) -> Result<(), EngineError> {
+fn add_operator_event(conn: &SqliteSession<'_>, event: &OperatorEvent) -> Result<(), EngineError> {
     let (kind, details) = match &event.kind {
         OperatorEventKind::PriorityChanged { old_priority, new_priority } => (
             "priority_changed",
@@ -397,7 +405,7 @@ fn add_operator_event(conn: &Connection, event: &OperatorEvent) -> Result<(), En
     run(conn, statement::OPERATOR_EVENT_ADD, "announce an operator's change", values).map(drop)
 }
 
-fn add_transition(conn: &Connection, row: &TransitionRow) -> Result<(), EngineError> {
+fn add_transition(conn: &SqliteSession<'_>, row: &TransitionRow) -> Result<(), EngineError> {
     let id = &row.execution_id;
     let values = params![
         id.partition(),
@@ -427,10 +435,10 @@ mod tests {
     use ff_core::store::Reader as _;
     use ff_core::types::{AttemptId, AttemptIndex, DurationMs, FlowId, LaneId, LeaseEpoch};
     use proptest::prelude::*;
+    use rusqlite::Connection;
     use uuid::Uuid;
 
     use super::*;
-    use crate::session::SqliteSession;
     use crate::testing::database;
 
     const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
@@ -839,7 +847,7 @@ mod tests {
             ],
         );
         let row = TransitionRow::between(None, &running, NOW, "claimed");
-        all(&conn, &[], &[Event::Transition(row)], NOW).unwrap();
+        all(&SqliteSession::new(&conn), &[], &[Event::Transition(row)], NOW).unwrap();
 
         commit(&conn, vec![Change::Forget { execution_id: id.clone() }]);
 

@@ -8,16 +8,19 @@ use ff_core::types::{
     AttemptIndex, DurationMs, ExecutionId, LaneId, Namespace, TimestampMs, WorkerId,
     WorkerInstanceId,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
 use crate::read::lane;
 use crate::row::{self, Columns, LoadedExecution, Of, execution_id, unsigned};
-use crate::session::prepared;
-use crate::statement;
+use crate::session::{SqliteSession, prepared};
+use crate::statement::{self, Named};
 
-pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snapshot, EngineError> {
+pub(crate) fn snapshot(
+    conn: &SqliteSession<'_>,
+    footprint: &Footprint,
+) -> Result<Snapshot, EngineError> {
     let mut seen = Snapshot::default();
     if let Some(id) = &footprint.execution {
         if let Some((execution, current)) = execution(conn, id)? {
@@ -59,7 +62,7 @@ pub(crate) fn snapshot(conn: &Connection, footprint: &Footprint) -> Result<Snaps
 
 /// An execution with its current attempt.
 pub(crate) fn execution(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
 ) -> Result<Option<(Execution, Option<Attempt>)>, EngineError> {
     let loaded: Option<LoadedExecution> = {
@@ -79,7 +82,7 @@ pub(crate) fn execution(
 }
 
 pub(crate) fn attempt(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     index: AttemptIndex,
 ) -> Result<Option<Attempt>, EngineError> {
@@ -88,7 +91,7 @@ pub(crate) fn attempt(
 
 /// The attempts `first` to `last` of an execution.
 pub(crate) fn attempts(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     first: AttemptIndex,
     last: AttemptIndex,
@@ -106,11 +109,11 @@ pub(crate) fn attempts(
 
 /// Stored bytes; empty ones are none.
 fn bytes(
-    conn: &Connection,
-    sql: &'static str,
+    conn: &SqliteSession<'_>,
+    named: Named,
     id: &ExecutionId,
 ) -> Result<Option<Vec<u8>>, EngineError> {
-    let mut statement = prepared(conn, sql)?;
+    let mut statement = prepared(conn, named)?;
     let mut rows = statement
         .query(params![id.partition(), id.uuid().into_bytes()])
         .doing("load bytes of an execution")?;
@@ -122,7 +125,7 @@ fn bytes(
 }
 
 fn grant(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     kind: GrantKind,
 ) -> Result<Option<Grant>, EngineError> {
@@ -159,7 +162,7 @@ fn grant(
 }
 
 fn dedup(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     namespace: &Namespace,
     key: &str,
 ) -> Result<Option<CreateDedup>, EngineError> {
@@ -190,8 +193,9 @@ mod tests {
     use ff_core::store::Reader as _;
     use ff_core::types::{AttemptId, LeaseEpoch, LeaseId};
 
+    use rusqlite::Connection;
+
     use super::*;
-    use crate::session::SqliteSession;
     use crate::testing::database;
 
     const UUID: Uuid = Uuid::from_u128(7);
@@ -224,7 +228,7 @@ mod tests {
     }
 
     fn loaded(conn: &Connection) -> Execution {
-        execution(conn, &id()).unwrap().unwrap().0
+        execution(&SqliteSession::new(conn), &id()).unwrap().unwrap().0
     }
 
     #[test]
@@ -281,13 +285,13 @@ mod tests {
         insert(&conn, ["active", "leased", "not_applicable", "active", "running"], &in_execution);
         insert_attempt(&conn, 0, 1, None);
 
-        let (_, attempt) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, attempt) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         let attempt = attempt.unwrap();
         assert_eq!(attempt.attempt_id, Some(AttemptId::from_uuid(Uuid::from_u128(1))));
         assert_eq!((attempt.lease_id, attempt.kind), (None, AttemptType::Initial));
 
         conn.execute("UPDATE ff_attempt SET raw_fields = ?1", [in_attempt]).unwrap();
-        let (_, attempt) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, attempt) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         let attempt = attempt.unwrap();
         assert_eq!(attempt.attempt_id, Some(AttemptId::from_uuid(Uuid::from_u128(2))));
         assert_eq!(attempt.lease_id, Some(LeaseId::from_uuid(Uuid::from_u128(3))));
@@ -363,7 +367,7 @@ mod tests {
             insert(&conn, ["runnable", "unowned", "eligible_now", "waiting", "initial"], "{}");
             conn.execute(&format!("UPDATE ff_exec_core SET {column} = ?1"), [value]).unwrap();
 
-            let error = execution(&conn, &id()).unwrap_err();
+            let error = execution(&SqliteSession::new(&conn), &id()).unwrap_err();
 
             let EngineError::Validation { kind, detail } = error else { panic!("{error:?}") };
             assert_eq!(kind, ValidationKind::Corruption);
@@ -378,11 +382,11 @@ mod tests {
         insert(&conn, ["active", "leased", "not_applicable", "active", "running"], "{}");
         insert_attempt(&conn, 0, 1, Some("shrug"));
 
-        let error = execution(&conn, &id()).unwrap_err().to_string();
+        let error = execution(&SqliteSession::new(&conn), &id()).unwrap_err().to_string();
 
         assert!(error.contains("ff_attempt.outcome: 'shrug'"), "{error}");
         conn.execute("UPDATE ff_attempt SET outcome = 'waiting_children'", []).unwrap();
-        let (_, current) = execution(&conn, &id()).unwrap().unwrap();
+        let (_, current) = execution(&SqliteSession::new(&conn), &id()).unwrap().unwrap();
         assert_eq!(current.unwrap().outcome, Some(AttemptOutcome::Interrupted));
     }
 }

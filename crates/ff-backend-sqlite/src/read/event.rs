@@ -12,27 +12,27 @@ use ff_core::types::{
     AttemptIndex, ExecutionId, FlowId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
     WorkerInstanceId,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::{next_id, page};
 use crate::error::{Doing as _, corrupt};
 use crate::row::{Columns, Of, signed, unsigned};
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 pub(crate) fn list(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     topic: Topic,
     after: i64,
     limit: usize,
 ) -> Result<Vec<(i64, Event)>, EngineError> {
     let what = "list events";
-    let sql = match topic {
+    let named = match topic {
         Topic::Lease => statement::LEASE_EVENT_LIST,
         Topic::Completion => statement::COMPLETION_EVENT_LIST,
     };
-    let mut statement = prepared(conn, sql)?;
+    let mut statement = prepared(conn, named)?;
     let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing(what)? {
@@ -113,12 +113,12 @@ fn completion(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     Ok((event_id, Event::Completion(event)))
 }
 
-pub(crate) fn bounds(conn: &Connection, topic: Topic) -> Result<EventBounds, EngineError> {
-    let sql = match topic {
+pub(crate) fn bounds(conn: &SqliteSession<'_>, topic: Topic) -> Result<EventBounds, EngineError> {
+    let named = match topic {
         Topic::Lease => statement::LEASE_EVENT_BOUNDS,
         Topic::Completion => statement::COMPLETION_EVENT_BOUNDS,
     };
-    let (oldest, greatest, given): (Option<i64>, Option<i64>, Option<i64>) = prepared(conn, sql)?
+    let (oldest, greatest, given): (Option<i64>, Option<i64>, Option<i64>) = prepared(conn, named)?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .doing("find what an outbox holds")?;
     let newest = given.max(greatest).unwrap_or(0);
@@ -126,7 +126,7 @@ pub(crate) fn bounds(conn: &Connection, topic: Topic) -> Result<EventBounds, Eng
 }
 
 pub(crate) fn transitions(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     id: &ExecutionId,
     after: Option<u64>,
     limit: usize,

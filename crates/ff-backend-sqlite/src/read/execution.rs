@@ -8,17 +8,17 @@ use ff_core::machine::rows::{Attempt, Execution};
 use ff_core::state::PublicState;
 use ff_core::store::Scan;
 use ff_core::types::{AttemptIndex, ExecutionId, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use uuid::Uuid;
 
 use super::{next_proposed, page};
 use crate::error::Doing as _;
 use crate::row::Columns;
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::{load, statement};
 
 pub(crate) fn due(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     now: TimestampMs,
     limit: usize,
 ) -> Result<Vec<ExecutionId>, EngineError> {
@@ -40,7 +40,7 @@ pub(crate) fn due(
     Ok(found)
 }
 
-pub(crate) fn next_due(conn: &Connection) -> Result<Option<TimestampMs>, EngineError> {
+pub(crate) fn next_due(conn: &SqliteSession<'_>) -> Result<Option<TimestampMs>, EngineError> {
     prepared(conn, statement::EXECUTION_NEXT_DUE)?
         .query_row([], |row| row.get::<_, Option<i64>>(0))
         .doing("find the next due instant")
@@ -48,7 +48,7 @@ pub(crate) fn next_due(conn: &Connection) -> Result<Option<TimestampMs>, EngineE
 }
 
 pub(crate) fn ended(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     before: TimestampMs,
     limit: usize,
 ) -> Result<Vec<ExecutionId>, EngineError> {
@@ -62,7 +62,10 @@ pub(crate) fn ended(
     Ok(found)
 }
 
-pub(crate) fn attempts(conn: &Connection, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
+pub(crate) fn attempts(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+) -> Result<Vec<Attempt>, EngineError> {
     let mut attempts = load::attempts(conn, id, AttemptIndex(0), AttemptIndex(u32::MAX))?;
     // The current one may have its ids from the execution.
     if attempts.iter().any(|attempt| attempt.attempt_id.is_none() || attempt.lease_id.is_none())
@@ -76,7 +79,7 @@ pub(crate) fn attempts(conn: &Connection, id: &ExecutionId) -> Result<Vec<Attemp
 
 /// Walks an index for ids and loads each execution by its key.
 pub(crate) fn scan(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     scan: &Scan,
     limit: usize,
 ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
@@ -96,13 +99,13 @@ pub(crate) fn scan(
             low = low.max(place);
         }
     }
-    let sql = match (scan.state, scan.descending) {
+    let named = match (scan.state, scan.descending) {
         (None, false) => statement::EXECUTION_SCAN_ASCENDING,
         (None, true) => statement::EXECUTION_SCAN_DESCENDING,
         (Some(_), false) => statement::EXECUTION_SCAN_STATE_ASCENDING,
         (Some(_), true) => statement::EXECUTION_SCAN_STATE_DESCENDING,
     };
-    let mut statement = prepared(conn, sql)?;
+    let mut statement = prepared(conn, named)?;
     let mut rows = match scan.state.map(PublicState::as_str) {
         None => statement.query(params![low.0, low.1, high.0, high.1]),
         Some(state) => statement.query(params![low.0, low.1, high.0, high.1, state]),
@@ -133,7 +136,7 @@ pub(crate) fn scan(
 }
 
 pub(crate) fn uuid_range(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     low: Uuid,
     high: Uuid,
     limit: usize,

@@ -5,22 +5,22 @@ use ff_core::machine::rows::{Candidate, Lane};
 use ff_core::state::LaneState;
 use ff_core::store::LaneCounts;
 use ff_core::types::{LaneId, TimestampMs};
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
+use rusqlite::{OptionalExtension as _, Row, Rows, params};
 
 use super::{next_proposed, page};
 use crate::error::{Doing as _, corrupt};
 use crate::row::Columns;
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
-pub(crate) fn lane(conn: &Connection, lane: &LaneId) -> Result<Option<Lane>, EngineError> {
+pub(crate) fn lane(conn: &SqliteSession<'_>, lane: &LaneId) -> Result<Option<Lane>, EngineError> {
     let mut statement = prepared(conn, statement::LANE_LOAD)?;
     let mut rows = statement.query(params![lane.as_str()]).doing("load a lane")?;
     rows.next().doing("load a lane")?.map(read_lane).transpose()
 }
 
 pub(crate) fn lanes(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     after: Option<&LaneId>,
     limit: usize,
 ) -> Result<Vec<Lane>, EngineError> {
@@ -47,7 +47,7 @@ fn read_lane(row: &Row<'_>) -> Result<Lane, EngineError> {
 
 /// Steps from key to key, one search each; as one recursive statement it costs ten times as much for the usual single key.
 pub(crate) fn gate_keys(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     lane: &LaneId,
     limit: usize,
 ) -> Result<Vec<String>, EngineError> {
@@ -70,7 +70,7 @@ pub(crate) fn gate_keys(
 }
 
 pub(crate) fn has_gate_key(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     lane: &LaneId,
     gate_key: &str,
 ) -> Result<bool, EngineError> {
@@ -82,7 +82,7 @@ pub(crate) fn has_gate_key(
 /// First what is left of the priority of `after`, then what lies below it: two searches of one index, where a single
 /// condition with OR would be a walk over everything before `after`.
 pub(crate) fn candidates(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     lane: &LaneId,
     gate_key: &str,
     after: Option<&Candidate>,
@@ -132,13 +132,13 @@ fn take_candidates(
     Ok(())
 }
 
-pub(crate) fn counts(conn: &Connection, lane: &LaneId) -> Result<LaneCounts, EngineError> {
+pub(crate) fn counts(conn: &SqliteSession<'_>, lane: &LaneId) -> Result<LaneCounts, EngineError> {
     let what = "count the executions of a lane";
     let (waiting, oldest): (i64, Option<i64>) = prepared(conn, statement::LANE_COUNT_CLAIMABLE)?
         .query_row(params![lane.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .doing(what)?;
-    let count = |sql| {
-        prepared(conn, sql)?
+    let count = |named| {
+        prepared(conn, named)?
             .query_row(params![lane.as_str()], |row| row.get::<_, i64>(0))
             .doing(what)
             .map(i64::unsigned_abs)

@@ -3,16 +3,16 @@
 use ff_core::EngineError;
 use ff_core::store::ExpiredLease;
 use ff_core::types::{AttemptIndex, ExecutionId, Namespace, TimestampMs};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{next_id, page};
 use crate::error::Doing as _;
 use crate::row::Columns;
-use crate::session::prepared;
+use crate::session::{SqliteSession, prepared};
 use crate::{load, statement};
 
 pub(crate) fn expired(
-    conn: &Connection,
+    conn: &SqliteSession<'_>,
     as_of: TimestampMs,
     after: Option<(TimestampMs, &ExecutionId)>,
     namespace: Option<&Namespace>,
