@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod budget;
 mod session;
 mod state;
 

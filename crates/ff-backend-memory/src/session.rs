@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use ff_core::EngineError;
+use ff_core::machine::budget;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic};
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
 use uuid::Uuid;
 
@@ -25,6 +26,10 @@ pub(crate) struct MemorySession<'a> {
 impl<'a> MemorySession<'a> {
     pub(crate) fn new(state: &'a mut State) -> Self {
         Self { state }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.state
     }
 
     /// A copy to return to when a batch is refused half-way.
@@ -96,6 +101,7 @@ impl Reader for MemorySession<'_> {
             seen.gate_known = keys.contains(gate_key);
             seen.gate_keys = keys.len();
         }
+        seen.budget = self.state.load_budget(&footprint.budget, seen.execution.as_ref());
         Ok(seen)
     }
 
@@ -116,8 +122,16 @@ impl Reader for MemorySession<'_> {
         Ok(heads.into_iter().flatten().map(|(at, _)| *at).min())
     }
 
-    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(self.state.lanes.get(lane).map_or(LaneState::Active, |lane| lane.state))
+    fn lane_standing(&mut self, lane: &LaneId) -> Result<LaneStanding, EngineError> {
+        let has_gates = self.state.has_gates(lane);
+        Ok(match self.state.lanes.get(lane) {
+            None => LaneStanding { state: LaneState::Active, quota_policy_id: Ok(None), has_gates },
+            Some(row) => LaneStanding {
+                state: row.state,
+                quota_policy_id: row.quota_policy_id.clone(),
+                has_gates,
+            },
+        })
     }
 
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {
@@ -365,6 +379,7 @@ impl Session for MemorySession<'_> {
         for id in grants {
             state.grants.remove(&id);
         }
+        trimmed += state.budgets.trim(now, budget::entries_before(now), limit);
         Ok(trimmed)
     }
 }

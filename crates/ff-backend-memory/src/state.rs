@@ -8,6 +8,8 @@ use ff_core::machine::transition::{Change, Event, TransitionRow};
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
+use crate::budget::Budgets;
+
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
 
@@ -51,6 +53,7 @@ pub(crate) struct State {
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
     pub(crate) ended: BTreeSet<(TimestampMs, Key)>,
+    pub(crate) budgets: Budgets,
 }
 
 impl State {
@@ -97,17 +100,13 @@ impl State {
                 self.dedup.insert(at, dedup.clone());
             }
             Change::RegisterLane { lane, at } => {
-                self.lanes.entry(lane.clone()).or_insert_with(|| Lane {
-                    id: lane.clone(),
-                    state: ff_core::state::LaneState::Active,
-                    registered_at: *at,
-                });
+                self.lanes.entry(lane.clone()).or_insert_with(|| new_lane(lane, *at));
             }
             Change::PutLane(lane) => {
                 self.lanes.insert(lane.id.clone(), lane.clone());
             }
             Change::Forget { execution_id } => self.forget(key(execution_id)),
-            Change::Budget(write) => match *write {},
+            Change::Budget(write) => self.apply_budget(write),
             Change::Flow(write) => match *write {},
             Change::Stream(write) => match *write {},
             Change::Suspension(write) => match *write {},
@@ -142,6 +141,7 @@ impl State {
         self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+        self.budgets.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.
@@ -189,6 +189,16 @@ impl State {
         let ended =
             execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
         Entries { line, due: execution.due_at(), lease_expiry, ended }
+    }
+}
+
+/// A lane seen for the first time.
+pub(crate) fn new_lane(id: &LaneId, at: TimestampMs) -> Lane {
+    Lane {
+        id: id.clone(),
+        state: ff_core::state::LaneState::Active,
+        registered_at: at,
+        quota_policy_id: Ok(None),
     }
 }
 

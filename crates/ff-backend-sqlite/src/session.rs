@@ -9,8 +9,7 @@ use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
-use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
+use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
@@ -173,8 +172,8 @@ impl Reader for SqliteSession<'_> {
         read::execution::next_due(self)
     }
 
-    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(read::lane::lane(self, lane)?.map_or(LaneState::Active, |lane| lane.state))
+    fn lane_standing(&mut self, lane: &LaneId) -> Result<LaneStanding, EngineError> {
+        read::lane::standing(self, lane)
     }
 
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {

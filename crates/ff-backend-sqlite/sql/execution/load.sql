@@ -16,6 +16,8 @@ SELECT
     terminal_outcome,
     priority,
     gate_key,
+    quota_policy_id,
+    takes_slots,
     flow_id,
     attempt_index,
     attempt_count,

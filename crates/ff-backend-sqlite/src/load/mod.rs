@@ -1,5 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
+pub(crate) mod budget;
+
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind};
@@ -57,6 +59,7 @@ pub(crate) fn snapshot(
             lane::gate_keys(conn, lane, LANE_GATE_KEYS_MAX)?.len()
         };
     }
+    seen.budget = budget::seen(conn, &footprint.budget, seen.execution.as_ref())?;
     Ok(seen)
 }
 

@@ -331,12 +331,6 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
             }),
         ),
         (
-            "budget_ids",
-            bench.submit().policy(|policy| {
-                policy.budget_ids = vec![BudgetId::from_uuid(uuid::Uuid::from_u128(1))];
-            }),
-        ),
-        (
             "stream_policy",
             bench.submit().policy(|policy| {
                 policy.stream_policy = Some(StreamPolicy {

@@ -224,9 +224,7 @@ impl Settled {
 /// One bounded, restartable step of background work: what is due, then what retention ends.
 pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept, EngineError> {
     let settled = settle_due(session, cx)?;
-    for budget_id in session.budgets_due(cx.now, DUE_STEP_MAX)? {
-        run_if_readable(session, &ResetDue { budget_id, as_of: None }, cx)?;
-    }
+    let (reset, _) = reset_budgets(session, cx.now, cx)?;
     let ended_before = before(cx.now, cx.limits.retention);
     let mut forgotten = 0;
     for execution_id in session.ended(ended_before, DUE_STEP_MAX)? {
@@ -236,7 +234,24 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
     }
     let events_before = before(cx.now, cx.limits.event_retention);
     let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
-    Ok(Swept { settled, forgotten, trimmed })
+    Ok(Swept { settled, reset, forgotten, trimmed })
+}
+
+/// Does the resets that are due at `as_of`, at most [`DUE_STEP_MAX`]; answers how many budgets were
+/// reset, and how many cannot be read.
+pub fn reset_budgets<S: Session>(
+    session: &mut S,
+    as_of: TimestampMs,
+    cx: &mut Context<'_>,
+) -> Result<(usize, usize), EngineError> {
+    let (mut reset, mut unreadable) = (0, 0);
+    for budget_id in session.budgets_due(as_of, DUE_STEP_MAX)? {
+        match run_if_readable(session, &ResetDue { budget_id, as_of: Some(as_of) }, cx)? {
+            Some(done) => reset += usize::from(done.outcome),
+            None => unreadable += 1,
+        }
+    }
+    Ok((reset, unreadable))
 }
 
 fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
@@ -248,6 +263,8 @@ fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
 pub struct Swept {
     /// What was due.
     pub settled: Settled,
+    /// Budgets whose reset was due.
+    pub reset: usize,
     /// Executions removed because their retention is over.
     pub forgotten: usize,
     /// Rows removed that time had made worthless.
@@ -257,7 +274,8 @@ pub struct Swept {
 impl Swept {
     /// Whether another step would find more right now.
     pub fn is_full(&self) -> bool {
-        self.settled.is_stepwise() || self.forgotten >= DUE_STEP_MAX || self.trimmed >= DUE_STEP_MAX
+        self.settled.is_stepwise()
+            || [self.reset, self.forgotten, self.trimmed].into_iter().any(|n| n >= DUE_STEP_MAX)
     }
 }
 
@@ -442,6 +460,13 @@ pub fn next_work<R: Reader + ?Sized>(
         next = [next, reader.next_look(lane)?].into_iter().flatten().min();
     }
     Ok(next)
+}
+
+/// Whether a sweep would find something due: an execution, a gate, or a budget's reset.
+pub fn is_due<R: Reader + ?Sized>(reader: &mut R, now: TimestampMs) -> Result<bool, EngineError> {
+    Ok(!reader.due(now, 1)?.is_empty()
+        || !reader.gates_to_sweep(now, 1)?.is_empty()
+        || !reader.budgets_due(now, 1)?.is_empty())
 }
 
 /// When a sweep next finds something: an execution, a gate, or a budget's reset.

@@ -163,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn an_execution_is_bound_to_sixteen_budgets_at_most() {
+        let bound_to = |count| ExecutionPolicy {
+            budget_ids: vec![BudgetId::from_uuid(uuid::Uuid::nil()); count],
+            ..ExecutionPolicy::default()
+        };
+        assert!(validate(&bound_to(BUDGETS_PER_EXECUTION_MAX)).is_ok());
+        assert_eq!(
+            told(&bound_to(BUDGETS_PER_EXECUTION_MAX + 1)),
+            "validation: InvalidPolicyJson: policy.budget_ids names 17 budgets; at most 16"
+        );
+    }
+
+    #[test]
     fn a_field_that_would_be_ignored_is_refused_by_name() {
         let empty = ExecutionPolicy::default;
         let routing = RoutingRequirements::default;
@@ -182,13 +195,6 @@ mod tests {
                 "fallback_policy",
                 ExecutionPolicy {
                     fallback_policy: Some(FallbackPolicy { tiers: Vec::new() }),
-                    ..empty()
-                },
-            ),
-            (
-                "budget_ids",
-                ExecutionPolicy {
-                    budget_ids: vec![BudgetId::from_uuid(uuid::Uuid::nil())],
                     ..empty()
                 },
             ),

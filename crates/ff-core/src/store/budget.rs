@@ -61,11 +61,8 @@ pub trait BudgetReader {
     fn count_parked(&mut self, gate: &GateKey) -> Result<u64, EngineError>;
 
     /// Budgets whose reset is due at `now`, by (instant, id text).
-    fn budgets_due(
-        &mut self,
-        now: TimestampMs,
-        limit: usize,
-    ) -> Result<Vec<BudgetId>, EngineError>;
+    fn budgets_due(&mut self, now: TimestampMs, limit: usize)
+    -> Result<Vec<BudgetId>, EngineError>;
 
     /// When the next reset is due.
     fn next_reset(&mut self) -> Result<Option<TimestampMs>, EngineError>;

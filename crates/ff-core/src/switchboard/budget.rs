@@ -23,8 +23,7 @@ pub(super) fn report(
         ("output_tokens", Some(dimensions.output_tokens).filter(|tokens| *tokens > 0)),
         ("wall_ms", dimensions.wall_ms),
     ];
-    let named =
-        named.into_iter().filter_map(|(name, amount)| Some((name.to_owned(), amount?)));
+    let named = named.into_iter().filter_map(|(name, amount)| Some((name.to_owned(), amount?)));
     ReportUsage {
         budget_id: budget_id.clone(),
         by: Reporter::Holder {

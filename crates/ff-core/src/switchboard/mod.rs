@@ -26,8 +26,8 @@ use crate::engine_backend::{EngineBackend, validate_tag_key};
 use crate::engine_error::{ContentionKind, EngineError, StateKind, ValidationKind};
 use crate::handle_codec::{self, HandlePayload};
 use crate::machine::budget::{
-    BindQuota, CheckAdmission, CreateBudget, CreateQuotaPolicy, Park, ReleaseAdmission, ReleaseBudget,
-    ResetBudget, SetBudgetLimits, UnbindQuota,
+    BindQuota, CheckAdmission, CreateBudget, CreateQuotaPolicy, Park, ReleaseAdmission,
+    ReleaseBudget, ResetBudget, SetBudgetLimits, UnbindQuota,
 };
 use crate::machine::drive::{self, ClaimRequest};
 use crate::machine::execution::{

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use ff_core::EngineError;
+use ff_core::contracts::{BudgetOverage, QuotaHolder};
+use ff_core::machine::budget::GateKey;
 use ff_core::machine::drive::Session;
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::{
@@ -10,8 +12,12 @@ use ff_core::machine::{
     Transition,
 };
 use ff_core::state::LaneState;
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Topic};
-use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::store::{
+    BudgetReader, EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic,
+};
+use ff_core::types::{
+    AttemptIndex, BudgetId, ExecutionId, LaneId, Namespace, QuotaPolicyId, TimestampMs,
+};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
@@ -68,7 +74,8 @@ impl Rows {
                 self.grants.remove(&(execution_id.clone(), *kind));
             }
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
-            Change::Budget(write) => match *write {},
+            // The executions of the table are held to no budget and no quota.
+            Change::Budget(_) => {}
             Change::Flow(write) => match *write {},
             Change::Stream(write) => match *write {},
             Change::Suspension(write) => match *write {},
@@ -120,8 +127,8 @@ impl Reader for Rows {
         Ok(due.take(limit).map(|execution| execution.id.clone()).collect())
     }
 
-    fn lane_state(&mut self, _: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(LaneState::Active)
+    fn lane_standing(&mut self, _: &LaneId) -> Result<LaneStanding, EngineError> {
+        Ok(LaneStanding { state: LaneState::Active, quota_policy_id: Ok(None), has_gates: false })
     }
 
     fn candidates(
@@ -212,6 +219,97 @@ impl Reader for Rows {
     }
 
     fn event_bounds(&mut self, _: Topic) -> Result<EventBounds, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
+impl BudgetReader for Rows {
+    fn gates_to_look_at(
+        &mut self,
+        _: &LaneId,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<GateKey>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn gate_look_at(
+        &mut self,
+        _: &LaneId,
+        _: &GateKey,
+    ) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_look(&mut self, _: &LaneId) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn gates_to_sweep(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<(LaneId, GateKey)>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    fn next_gate_sweep(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn parked(
+        &mut self,
+        _: &LaneId,
+        _: &GateKey,
+        _: Option<&Candidate>,
+        _: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn count_parked(&mut self, _: &GateKey) -> Result<u64, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn budgets_due(&mut self, _: TimestampMs, _: usize) -> Result<Vec<BudgetId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_reset(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn budgets(&mut self, _: Option<&BudgetId>, _: usize) -> Result<Vec<BudgetId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn overages(
+        &mut self,
+        _: &BudgetId,
+        _: u64,
+        _: usize,
+    ) -> Result<Vec<BudgetOverage>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn quota_policies(
+        &mut self,
+        _: Option<&QuotaPolicyId>,
+        _: usize,
+    ) -> Result<Vec<QuotaPolicyId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn quota_holders(
+        &mut self,
+        _: &QuotaPolicyId,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<QuotaHolder>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lanes_of_quota(&mut self, _: &QuotaPolicyId) -> Result<Vec<LaneId>, EngineError> {
         unreachable!("no command asks for it")
     }
 }

@@ -6,6 +6,7 @@ use crate::EngineError;
 use crate::contracts::{BindQuotaArgs, BindQuotaResult, QuotaTarget, UnbindQuotaResult};
 use crate::engine_error::ValidationKind;
 use crate::machine::fence::not_active;
+use crate::machine::rows::Execution;
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition};
 use crate::state::EligibilityState;
 use crate::types::{LaneId, QuotaPolicyId};
@@ -130,14 +131,21 @@ fn rebind<T>(
             }))
         }
         QuotaTarget::Execution(execution_id) => {
-            let (execution_id, quota_policy_id) = (execution_id.clone(), after);
-            let bind = Write::BindExecution { execution_id, quota_policy_id };
+            let bind = Write::BindExecution {
+                execution_id: execution_id.clone(),
+                quota_policy_id: after.clone(),
+            };
             let transition = transition.change(Change::Budget(bind));
             // What waits for a quota is asked again at the next claim.
-            match seen.execution.as_ref().filter(|row| {
-                row.state.eligibility_state == EligibilityState::BlockedByQuota
-            }) {
-                Some(execution) => reopen::back_in_line(transition, execution, cx.now),
+            match seen
+                .execution
+                .as_ref()
+                .filter(|row| row.state.eligibility_state == EligibilityState::BlockedByQuota)
+            {
+                Some(execution) => {
+                    let rebound = Execution { quota_policy_id: after, ..execution.clone() };
+                    reopen::back_in_line(transition, &rebound, cx.now)
+                }
                 None => transition,
             }
         }

@@ -45,7 +45,7 @@ pub use reopen::{CloseGate, LookAtGate, Unpark};
 pub use report_usage::{ReportUsage, Reporter};
 pub use reset_budget::{ResetBudget, ResetDue};
 pub use rows::{
-    Budget, BudgetPolicy, GateKey, Overage, Quota, QuotaPolicy, QuotaRule, Readable,
+    Budget, BudgetPolicy, GateKey, Overage, Quota, QuotaPolicy, QuotaRule, Readable, entries_before,
 };
 pub use set_budget_limits::SetBudgetLimits;
 
@@ -53,9 +53,7 @@ use crate::EngineError;
 use crate::contracts::ReportUsageResult;
 use crate::engine_error::ValidationKind;
 use crate::machine::limits::{BUDGET_DIMENSION_MAX_BYTES, BUDGET_DIMENSIONS_MAX};
-use crate::types::{
-    BudgetId, ExecutionId, LaneId, LeaseEpoch, QuotaPolicyId, TimestampMs,
-};
+use crate::types::{BudgetId, ExecutionId, LaneId, LeaseEpoch, QuotaPolicyId, TimestampMs};
 
 /// The budget or quota rows that a command must see.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -68,14 +68,12 @@ pub(crate) fn park(
     after.state = behind(&closed.gate, execution.state.attempt_state);
     after.blocking_detail = Some(closed.detail.clone());
     after.eligible_at = closed.opens_at;
-    transition
-        .put(execution, after, now, cause(&closed.gate))
-        .change(Change::Budget(Write::Park {
-            execution_id: execution.id.clone(),
-            lane: execution.lane.clone(),
-            gate: closed.gate.clone(),
-            look_at: closed.look_at.unwrap_or(NEVER),
-        }))
+    transition.put(execution, after, now, cause(&closed.gate)).change(Change::Budget(Write::Park {
+        execution_id: execution.id.clone(),
+        lane: execution.lane.clone(),
+        gate: closed.gate.clone(),
+        look_at: closed.look_at.unwrap_or(NEVER),
+    }))
 }
 
 /// Takes a running execution from its worker and out of the line; the same attempt goes on once
@@ -102,9 +100,10 @@ pub(super) fn interrupt(
     after.attempt_timeout_at = None;
     let cause = cause(gate);
     let released = LeaseEvent::of(LeaseEventKind::Revoked, execution, attempt, cause, now);
-    Transition::unchanged(()).put_attempt(parked).announce(released).put(
-        execution, after, now, cause,
-    )
+    Transition::unchanged(())
+        .put_attempt(parked)
+        .announce(released)
+        .put(execution, after, now, cause)
 }
 
 fn behind(gate: &GateKey, attempt: AttemptState) -> StateVector {

@@ -52,7 +52,6 @@ impl Command for ReleaseBudget {
                 at: cx.now,
             }));
         }
-        Ok(transition
-            .change(Change::Budget(Write::WakeBudget { budget_id: budget_id.clone() })))
+        Ok(transition.change(Change::Budget(Write::WakeBudget { budget_id: budget_id.clone() })))
     }
 }

@@ -110,9 +110,7 @@ impl Command for Unpark {
     ) -> Result<Transition<bool>, EngineError> {
         match seen.execution.as_ref().filter(|execution| is_parked(execution)) {
             None => Ok(Transition::unchanged(false)),
-            Some(execution) => {
-                Ok(back_in_line(Transition::unchanged(true), execution, cx.now))
-            }
+            Some(execution) => Ok(back_in_line(Transition::unchanged(true), execution, cx.now)),
         }
     }
 }

@@ -6,9 +6,7 @@ use crate::EngineError;
 use crate::contracts::ReportUsageResult;
 use crate::machine::limits::{IDENTIFIER_MAX_BYTES, REPORT_DEDUP_MS};
 use crate::machine::policy::later;
-use crate::machine::{
-    Change, Command, Context, Fence, Footprint, Snapshot, Transition, Urgency,
-};
+use crate::machine::{Change, Command, Context, Fence, Footprint, Snapshot, Transition, Urgency};
 use crate::types::{BudgetId, DurationMs, ExecutionId, TimestampMs};
 
 /// Adds a report's amounts to a budget: every dimension, or none.
@@ -124,8 +122,7 @@ impl Command for ReportUsage {
         let is_repeat = seen.budget.reported_until.is_some_and(|until| until > cx.now);
         if let Reporter::Holder { fence, .. } = &self.by {
             seen.execution()?;
-            let is_holder =
-                seen.attempt(fence.index()).is_some_and(|attempt| fence.held(attempt));
+            let is_holder = seen.attempt(fence.index()).is_some_and(|attempt| fence.held(attempt));
             if !(is_repeat && is_holder) {
                 fence.check(seen, cx.now)?;
             }

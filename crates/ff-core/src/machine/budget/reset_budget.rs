@@ -30,8 +30,7 @@ impl Command for ResetBudget {
         cx: &mut Context<'_>,
     ) -> Result<Transition<ResetBudgetResult>, EngineError> {
         let budget = seen.budget.budget()?;
-        let policy =
-            budget.policy.as_ref().ok_or(EngineError::NotFound { entity: "budget" })?;
+        let policy = budget.policy.as_ref().ok_or(EngineError::NotFound { entity: "budget" })?;
         let next = (policy.reset_interval.0 > 0).then(|| later(cx.now, policy.reset_interval));
         let (_, changes) = budget.reset(policy, next, cx.now);
         let next_reset_at = next.unwrap_or(TimestampMs(0));

@@ -7,7 +7,9 @@ use std::fmt;
 
 use super::{Write, invalid};
 use crate::EngineError;
+use crate::contracts::BudgetOverage;
 use crate::machine::Change;
+use crate::machine::limits::QUOTA_WINDOW_MAX_SECONDS;
 use crate::machine::policy::later;
 use crate::types::{BudgetId, DurationMs, ExecutionId, QuotaPolicyId, TimestampMs};
 
@@ -176,6 +178,28 @@ pub struct Overage {
     pub usage: u64,
     pub hard_limit: u64,
     pub at: TimestampMs,
+}
+
+impl Overage {
+    /// The contract's record of it.
+    pub fn present(&self, sequence: u64) -> BudgetOverage {
+        BudgetOverage {
+            sequence,
+            budget_id: self.budget_id.clone(),
+            execution_id: Some(self.execution_id.clone()),
+            dimension: self.dimension.clone(),
+            amount: self.amount,
+            usage: self.usage,
+            hard_limit: self.hard_limit,
+            recorded_at: self.at,
+        }
+    }
+}
+
+/// Entries at or before this instant are in no window any more, whatever its length.
+pub fn entries_before(now: TimestampMs) -> TimestampMs {
+    let longest = i64::try_from(QUOTA_WINDOW_MAX_SECONDS * 1_000).unwrap_or(i64::MAX);
+    TimestampMs(now.0.saturating_sub(longest))
 }
 
 /// A quota policy's limits; 0 is none.

@@ -34,8 +34,7 @@ impl Command for SetBudgetLimits {
         let dimension = &args.dimension;
         named(OP, [dimension.as_str()].into_iter())?;
         let (budget, settled) = seen.budget.budget()?.settled(cx.now);
-        let policy =
-            budget.policy.clone().ok_or(EngineError::NotFound { entity: "budget" })?;
+        let policy = budget.policy.clone().ok_or(EngineError::NotFound { entity: "budget" })?;
         let stored = |limits: &std::collections::BTreeMap<String, u64>| {
             limits.get(dimension).copied().unwrap_or(0)
         };

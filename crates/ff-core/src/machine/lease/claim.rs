@@ -181,7 +181,11 @@ pub(super) fn acquire(
             execution_id: execution.id.clone(),
             index: execution.next_attempt_index(),
             attempt_id: Some(wanted.attempt_id.unwrap_or_else(|| cx.ids.attempt())),
-            kind: if was_reclaimed { AttemptType::Reclaim } else { kind_of_next_attempt(execution) },
+            kind: if was_reclaimed {
+                AttemptType::Reclaim
+            } else {
+                kind_of_next_attempt(execution)
+            },
             epoch,
             worker_id: None,
             worker_instance_id: None,
@@ -312,7 +316,12 @@ mod tests {
     use crate::types::{AttemptIndex, LeaseEpoch};
 
     fn claim(capabilities: &[&str]) -> Claim {
-        Claim { execution_id: execution().id, by: claimer(capabilities), with_payload: false, lane_quota: None }
+        Claim {
+            execution_id: execution().id,
+            by: claimer(capabilities),
+            with_payload: false,
+            lane_quota: None,
+        }
     }
 
     fn decided(seen: &Snapshot) -> Transition<ClaimDecision> {

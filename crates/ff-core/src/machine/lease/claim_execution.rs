@@ -67,10 +67,9 @@ impl Command for ClaimExecution {
         };
         let mut base = execution.clone();
         base.deadline_at = args.execution_deadline_at.map(TimestampMs).or(base.deadline_at);
-        Ok(acquire(&base, seen.current.as_ref(), wanted, &admitted, cx).change(Change::DropGrants {
-            execution_id: args.execution_id.clone(),
-            kind: GrantKind::Claim,
-        }))
+        Ok(acquire(&base, seen.current.as_ref(), wanted, &admitted, cx).change(
+            Change::DropGrants { execution_id: args.execution_id.clone(), kind: GrantKind::Claim },
+        ))
     }
 }
 
