@@ -17,6 +17,7 @@
 mod budget;
 mod session;
 mod state;
+mod stream;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +31,7 @@ use ff_core::clock::{Clock, EngineTime, SystemClock};
 use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::{Command, Context, Limits};
-use ff_core::store::{Reader, Store, Wake};
+use ff_core::store::{Reader, Store, StreamKey, StreamWaiters, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
 use tokio::sync::watch;
 
@@ -84,6 +85,7 @@ impl MemoryOptions {
                 commands: AtomicU64::new(0),
                 work: watch::Sender::new(0),
                 events: watch::Sender::new(0),
+                streams: StreamWaiters::default(),
                 is_closed: AtomicBool::new(false),
                 options: self,
             }),
@@ -104,6 +106,7 @@ struct Inner {
     commands: AtomicU64,
     work: watch::Sender<u64>,
     events: watch::Sender<u64>,
+    streams: StreamWaiters,
     is_closed: AtomicBool,
     options: MemoryOptions,
 }
@@ -151,9 +154,12 @@ impl MemoryBackend {
         let number = self.inner.commands.fetch_add(1, Ordering::SeqCst);
         let seed = seed_of_write(self.inner.options.seed, number);
         let mut cx = Context::new(now, seed, &self.inner.options.limits);
-        let written = write(&mut MemorySession::new(&mut state), &mut cx);
+        let mut session = MemorySession::new(&mut state);
+        let written = write(&mut session, &mut cx);
+        let touched = session.into_touched();
         drop(state);
         let (answer, opens_work) = written?;
+        self.inner.streams.wake(touched);
         if opens_work {
             self.inner.work.send_modify(|generation| *generation += 1);
         }
@@ -181,7 +187,7 @@ impl Store for MemoryBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.time.peek(self.inner.options.clock.as_ref())
+        self.inner.time.show(self.inner.options.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {
@@ -245,6 +251,14 @@ impl Store for MemoryBackend {
         if let Ok(Err(_closed)) = tokio::time::timeout(timeout, changed).await {
             unreachable!("the sender lives as long as the backend");
         }
+    }
+
+    fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError> {
+        self.inner.streams.watch(stream)
+    }
+
+    async fn wait_stream(&self, watch: &mut StreamWatch, timeout: Duration) {
+        watch.changed(timeout).await;
     }
 
     async fn shut_down(&self, _: Duration) -> Result<(), EngineError> {

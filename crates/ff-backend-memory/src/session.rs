@@ -8,10 +8,14 @@ use ff_core::EngineError;
 use ff_core::machine::budget;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
+    StreamReader, Topic,
+};
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
 use uuid::Uuid;
 
@@ -21,11 +25,18 @@ use crate::state::{Key, Outbox, Place, State, key};
 #[derive(Debug)]
 pub(crate) struct MemorySession<'a> {
     state: &'a mut State,
+    /// The streams that were written to.
+    touched: Vec<StreamKey>,
 }
 
 impl<'a> MemorySession<'a> {
     pub(crate) fn new(state: &'a mut State) -> Self {
-        Self { state }
+        Self { state, touched: Vec::new() }
+    }
+
+    /// Ends the session; answers which streams it wrote to.
+    pub(crate) fn into_touched(self) -> Vec<StreamKey> {
+        self.touched
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -90,6 +101,9 @@ impl Reader for MemorySession<'_> {
                 seen.result = self.state.results.get(&at).cloned();
             }
             seen.execution = Some(execution.clone());
+        }
+        if let Some(id) = &footprint.execution {
+            seen.stream = self.state.streams.load(id, &footprint.stream);
         }
         seen.grant = self.newest_grant(footprint);
         seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
@@ -325,9 +339,21 @@ impl Reader for MemorySession<'_> {
     }
 }
 
+impl StreamReader for MemorySession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        Ok(self.state.streams.frames(range, limit, max_bytes))
+    }
+}
+
 impl Session for MemorySession<'_> {
     fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
         for change in &transition.changes {
+            self.touched.extend(StreamKey::touched_by(change));
             self.state.apply(change);
         }
         for event in &transition.events {
@@ -372,7 +398,7 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
-        trimmed += keys.len() + grants.len();
+        trimmed += keys.len() + grants.len() + state.streams.trim_expired(now, limit);
         for at in keys {
             state.dedup.remove(&at);
         }

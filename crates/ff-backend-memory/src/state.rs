@@ -9,6 +9,7 @@ use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
 use crate::budget::Budgets;
+use crate::stream::Streams;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -49,6 +50,7 @@ pub(crate) struct State {
     pub(crate) lease_events: Outbox,
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
+    pub(crate) streams: Streams,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
@@ -108,7 +110,7 @@ impl State {
             Change::Forget { execution_id } => self.forget(key(execution_id)),
             Change::Budget(write) => self.apply_budget(write),
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -142,6 +144,7 @@ impl State {
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
         self.budgets.forget(at);
+        self.streams.forget(at);
     }
 
     /// Takes an execution out of the indexes, changes its rows, and puts it back in.

@@ -144,6 +144,73 @@ CREATE INDEX ff_completion_event_unresolved ON ff_completion_event (event_id)
 
 CREATE INDEX ff_cancel_backlog_grace ON ff_cancel_backlog (grace_until_ms) WHERE grace_until_ms IS NOT NULL;
 
+-- Streams -----------------------------------------------------------------------------------------------------------
+
+-- A frame's place counted from 1 over the stream's whole life, and the lease it was appended under. Frames written from
+-- outside have no lease; a trigger numbers and counts them.
+ALTER TABLE ff_stream_frame ADD COLUMN number INTEGER;
+ALTER TABLE ff_stream_frame ADD COLUMN lease_epoch INTEGER;
+
+-- The next id, the totals and what is there of each mode stand in one row, so that an append looks at no frame.
+ALTER TABLE ff_stream_meta ADD COLUMN last_ts_ms INTEGER;
+ALTER TABLE ff_stream_meta ADD COLUMN last_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN frame_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN total_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN durable_kept INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN summary_kept INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN best_effort_kept INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_stream_meta ADD COLUMN expires_at_ms INTEGER;
+
+-- Finds the oldest frames of the two modes that are trimmed past durable ones. Durable frames are found by the primary
+-- key, behind at most as many others as the two modes keep, and pay for no second index.
+CREATE INDEX ff_stream_frame_transient
+    ON ff_stream_frame (partition_key, execution_id, attempt_index, mode, ts_ms, seq)
+    WHERE mode <> 'durable';
+
+CREATE INDEX ff_stream_meta_expiry
+    ON ff_stream_meta (expires_at_ms, partition_key, execution_id, attempt_index)
+    WHERE expires_at_ms IS NOT NULL;
+
+CREATE TRIGGER ff_stream_frame_count AFTER INSERT ON ff_stream_frame
+WHEN NEW.number IS NULL
+BEGIN
+    INSERT INTO ff_stream_meta (
+        partition_key, execution_id, attempt_index, last_ts_ms, last_seq, frame_count, total_bytes,
+        durable_kept, summary_kept, best_effort_kept
+    )
+    VALUES (
+        NEW.partition_key, NEW.execution_id, NEW.attempt_index, NEW.ts_ms, NEW.seq, 1,
+        CASE
+            WHEN json_valid(NEW.fields)
+                THEN coalesce(length(CAST(json_extract(NEW.fields, '$.payload') AS BLOB)), 0)
+            ELSE 0
+        END,
+        NEW.mode = 'durable', NEW.mode = 'summary', NEW.mode = 'best_effort'
+    )
+    ON CONFLICT (partition_key, execution_id, attempt_index) DO UPDATE SET
+        last_seq = CASE
+            WHEN last_ts_ms IS NULL OR excluded.last_ts_ms > last_ts_ms THEN excluded.last_seq
+            WHEN excluded.last_ts_ms = last_ts_ms THEN max(excluded.last_seq, last_seq)
+            ELSE last_seq
+        END,
+        last_ts_ms = max(excluded.last_ts_ms, coalesce(last_ts_ms, excluded.last_ts_ms)),
+        frame_count = frame_count + 1,
+        total_bytes = total_bytes + excluded.total_bytes,
+        durable_kept = durable_kept + excluded.durable_kept,
+        summary_kept = summary_kept + excluded.summary_kept,
+        best_effort_kept = best_effort_kept + excluded.best_effort_kept,
+        expires_at_ms = CASE WHEN NEW.mode = 'best_effort' THEN expires_at_ms END;
+    UPDATE ff_stream_frame
+    SET number = (
+        SELECT frame_count
+        FROM ff_stream_meta
+        WHERE partition_key = NEW.partition_key
+            AND execution_id = NEW.execution_id
+            AND attempt_index = NEW.attempt_index
+    )
+    WHERE rowid = NEW.rowid;
+END;
+
 -- Suspension --------------------------------------------------------------------------------------------------------
 
 CREATE INDEX ff_suspension_current_timeout ON ff_suspension_current (timeout_at_ms) WHERE timeout_at_ms IS NOT NULL;

@@ -12,7 +12,7 @@ use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::Clock;
 use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::{Command, Context, Limits, Urgency};
-use ff_core::store::{Reader, Store, Wake};
+use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
 use ff_core::{BackendError, EngineError};
 use tokio::sync::{oneshot, watch};
@@ -290,7 +290,7 @@ impl Store for SqliteBackend {
     }
 
     fn now(&self) -> TimestampMs {
-        self.inner.shared.time.peek(self.inner.clock.as_ref())
+        self.inner.shared.time.show(self.inner.clock.as_ref())
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {
@@ -365,6 +365,15 @@ impl Store for SqliteBackend {
         if let Ok(Err(_closed)) = tokio::time::timeout(timeout, changed).await {
             unreachable!("the sender lives as long as the backend");
         }
+    }
+
+    fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError> {
+        self.inner.shared.streams.watch(stream)
+    }
+
+    async fn wait_stream(&self, watch: &mut StreamWatch, timeout: Duration) {
+        let _waiting = Waiting::on(&self.inner.shared);
+        watch.changed(timeout).await;
     }
 
     async fn shut_down(&self, grace: Duration) -> Result<(), EngineError> {

@@ -344,7 +344,8 @@ mod tests {
              INSERT INTO ff_quota_policy (partition_key, quota_policy_id, requests_per_window_seconds,
                 max_requests_per_window, active_concurrency_cap, created_at_ms, updated_at_ms)
                 VALUES (0, 'q', 1, 1, 1, 1, 1);
-             INSERT INTO ff_stream_frame VALUES (0, x'01', 0, 1, 0, '{}', 'durable', 1);
+             INSERT INTO ff_stream_frame (partition_key, execution_id, attempt_index, ts_ms, seq, fields, mode,
+                created_at_ms) VALUES (0, x'01', 0, 1, 0, '{}', 'durable', 1);
              INSERT INTO ff_completion_event (partition_key, execution_id, outcome, occurred_at_ms)
                 VALUES (0, x'01', 'success', 1);",
         )

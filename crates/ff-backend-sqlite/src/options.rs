@@ -8,6 +8,7 @@ use std::time::Duration;
 use ff_core::clock::{Clock, EngineTime, SystemClock};
 use ff_core::machine::Limits;
 use ff_core::machine::limits::PAYLOAD_CEILING_BYTES;
+use ff_core::store::StreamWaiters;
 use ff_core::{BackendError, BackendErrorKind};
 use tokio::sync::{broadcast, watch};
 
@@ -188,6 +189,7 @@ impl SqliteOptions {
             queue: Queue::new(),
             work: watch::Sender::new(0),
             events: watch::Sender::new(0),
+            streams: StreamWaiters::default(),
             waiters: AtomicUsize::new(0),
             time: EngineTime::default(),
             sweeps: AtomicBool::new(self.sweeps),

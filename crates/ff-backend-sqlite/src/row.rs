@@ -143,8 +143,9 @@ pub(crate) fn unsigned(
 /// What the rules see of an execution, and what its current attempt may need of it.
 pub(crate) struct LoadedExecution {
     pub(crate) execution: Execution,
-    /// Whether the table holds any attempt of it.
-    pub(crate) has_attempts: bool,
+    /// Whether `raw_fields` holds nothing but what the engine itself writes, so that nothing is lost when it is
+    /// written whole.
+    pub(crate) is_plain: bool,
     attempt_id: Option<Uuid>,
     lease_id: Option<Uuid>,
     outcome: StoredOutcome,
@@ -160,14 +161,14 @@ enum StoredOutcome {
 
 impl LoadedExecution {
     /// Completes the execution and its current attempt from each other.
-    pub(crate) fn complete(mut self, current: Option<&mut Attempt>) -> Execution {
+    pub(crate) fn complete(mut self, mut current: Option<Attempt>) -> (Execution, Option<Attempt>) {
         if let StoredOutcome::InAttempt(guess) = self.outcome {
             let state = &mut self.execution.state;
             let told = current.as_ref().and_then(|attempt| attempt.outcome).and_then(ended_by);
             state.terminal_outcome = told.unwrap_or(guess);
             state.public_state = state.derive_public_state();
         }
-        if let Some(attempt) = current {
+        if let Some(attempt) = &mut current {
             let execution = &mut self.execution;
             execution.attempt_count = execution.attempt_count.max(attempt.index.0 + 1);
             execution.epoch = epoch::current(execution.epoch, attempt.epoch);
@@ -178,7 +179,7 @@ impl LoadedExecution {
                 attempt.lease_id = self.lease_id.map(LeaseId::from_uuid);
             }
         }
-        self.execution
+        (self.execution, current)
     }
 }
 
@@ -198,8 +199,12 @@ const fn ended_by(attempt: AttemptOutcome) -> Option<TerminalOutcome> {
 
 const CORE: &str = "ff_exec_core";
 
-/// Reads a row of `execution_load`.
-pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
+/// Reads a row of `execution_load`: the execution, and its current attempt. `highest_epoch` is asked only for an
+/// execution that has attempts although the engine has not claimed it.
+pub(crate) fn execution(
+    row: &Row<'_>,
+    highest_epoch: impl FnOnce() -> Result<i64, EngineError>,
+) -> Result<(LoadedExecution, Option<Attempt>), EngineError> {
     let mut columns = Columns::of(row);
     let partition = columns.next()?;
     let id = execution_id(CORE, partition, columns.bytes()?.unwrap_or_default())?;
@@ -211,7 +216,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
     let ownership = columns.text()?;
     let eligibility = columns.text()?;
     let public = columns.text()?;
-    let attempt = columns.text()?;
+    let attempt_state = columns.text()?;
     let reason = columns.filled()?;
     let outcome = columns.filled()?;
     let lifecycle_phase = read_phase(phase).ok_or_else(|| wrong("lifecycle_phase", &phase))?;
@@ -228,8 +233,8 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
             }
         },
         terminal_outcome: TerminalOutcome::None,
-        attempt_state: read_attempt_state(attempt)
-            .ok_or_else(|| wrong("attempt_state", &attempt))?,
+        attempt_state: read_attempt_state(attempt_state)
+            .ok_or_else(|| wrong("attempt_state", &attempt_state))?,
         public_state: PublicState::Waiting,
     };
 
@@ -266,14 +271,17 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
         None => None,
         Some(json) => Some(serde_json::from_str(json).map_err(|error| wrong("policy", &error))?),
     };
-    let fields: ExecutionFields =
-        serde_json::from_str(columns.text()?).map_err(|error| wrong("raw_fields", &error))?;
+    let fields =
+        ExecutionFields::read(columns.text()?).map_err(|error| wrong("raw_fields", &error))?;
     let highest_index = match columns.next::<Option<i64>>()? {
         None => None,
         Some(highest) => Some(index("ff_attempt", "attempt_index", &id, highest)?),
     };
-    let highest_epoch = columns.next::<Option<i64>>()?.unwrap_or(0);
-    let highest_epoch = unsigned("ff_attempt", "lease_epoch", &id, highest_epoch)?;
+    let highest_epoch = match highest_index {
+        None => 0,
+        Some(_) => unsigned("ff_attempt", "lease_epoch", &id, highest_epoch()?)?,
+    };
+    let current = attempt(&id, &mut columns)?;
 
     let outcome = match (lifecycle_phase, outcome) {
         (LifecyclePhase::Terminal, Some(word)) if word != "none" => {
@@ -302,6 +310,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
     };
     state.public_state = state.derive_public_state();
 
+    let is_plain = fields.is_plain();
     let delay_until = fields.delay_until.0.filter(|_| {
         eligible_at.is_none() && state.eligibility_state == EligibilityState::NotEligibleUntilTime
     });
@@ -323,7 +332,7 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
         gate_key,
         quota_policy_id,
         takes_slots,
-        tags: fields.tags.0,
+        tags: fields.tags.tags,
         blocking_detail: fields.blocking_detail,
         attempt_index,
         attempt_count: attempt_count.max(highest_index.map_or(0, |highest| highest.0 + 1)),
@@ -353,13 +362,14 @@ pub(crate) fn execution(row: &Row<'_>) -> Result<LoadedExecution, EngineError> {
         state,
         id,
     };
-    Ok(LoadedExecution {
+    let loaded = LoadedExecution {
         execution,
-        has_attempts: highest_index.is_some() || attempt_count > 0,
+        is_plain,
         attempt_id: fields.current_attempt_id.0,
         lease_id: fields.current_lease_id.0,
         outcome,
-    })
+    };
+    Ok((loaded, current))
 }
 
 fn index(
@@ -426,13 +436,16 @@ fn outcome_by_public_state(word: &str) -> TerminalOutcome {
 
 const ATTEMPT: &str = "ff_attempt";
 
-/// Reads a row of `attempt_load`.
-pub(crate) fn attempt(execution_id: &ExecutionId, row: &Row<'_>) -> Result<Attempt, EngineError> {
-    let mut columns = Columns::of(row);
+/// Reads the columns of an attempt; `None` where a join found none.
+pub(crate) fn attempt(
+    execution_id: &ExecutionId,
+    columns: &mut Columns<'_>,
+) -> Result<Option<Attempt>, EngineError> {
     let wrong =
         |column: &str, value: &dyn fmt::Display| corrupt(ATTEMPT, column, Of(execution_id), value);
 
-    let index = index(ATTEMPT, "attempt_index", execution_id, columns.next()?)?;
+    let Some(at) = columns.next::<Option<i64>>()? else { return Ok(None) };
+    let index = index(ATTEMPT, "attempt_index", execution_id, at)?;
     let epoch = unsigned(ATTEMPT, "lease_epoch", execution_id, columns.next()?)?;
     let lease_expires_at = columns.instant()?;
     let lease_expired_at = columns.instant()?;
@@ -466,7 +479,7 @@ pub(crate) fn attempt(execution_id: &ExecutionId, row: &Row<'_>) -> Result<Attem
         let word = fields.attempt_type.as_deref();
         kind = kind.or_else(|| word.and_then(AttemptType::from_wire));
     }
-    Ok(Attempt {
+    Ok(Some(Attempt {
         execution_id: execution_id.clone(),
         index,
         attempt_id: attempt_id.map(AttemptId::from_uuid),
@@ -484,13 +497,44 @@ pub(crate) fn attempt(execution_id: &ExecutionId, row: &Row<'_>) -> Result<Attem
         failure_category,
         retry_at,
         policy_json,
-    })
+    }))
 }
 
-/// The members of `ff_exec_core.raw_fields` that the engine reads. It passes over all others.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ExecutionFields {
+/// The same members twice: for a document with no others, and for any document.
+macro_rules! execution_fields {
+    ($($name:ident: $type:ty,)+) => {
+        /// The members of `ff_exec_core.raw_fields` that the engine reads. It passes over all others.
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct ExecutionFields {
+            $($name: $type,)+
+            /// Whether there are others.
+            #[serde(skip, default = "yes")]
+            has_others: bool,
+        }
+
+        /// As [`ExecutionFields`], and refuses others.
+        #[derive(Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct OnlyExecutionFields {
+            $($name: $type,)+
+            #[serde(rename = "total_attempt_count")]
+            _total_attempt_count: IgnoredAny,
+            #[serde(rename = "current_worker_id")]
+            _current_worker_id: IgnoredAny,
+            #[serde(rename = "current_worker_instance_id")]
+            _current_worker_instance_id: IgnoredAny,
+        }
+
+        impl From<OnlyExecutionFields> for ExecutionFields {
+            fn from(fields: OnlyExecutionFields) -> Self {
+                Self { $($name: fields.$name,)+ has_others: false }
+            }
+        }
+    };
+}
+
+execution_fields! {
     namespace: Option<String>,
     execution_kind: Option<String>,
     creator_identity: Option<String>,
@@ -508,6 +552,29 @@ struct ExecutionFields {
     current_lease_id: Id,
     delay_until: Number,
     blocking_detail: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ExecutionFields {
+    /// Reads a document once; one with members that the engine does not know, twice.
+    fn read(json: &str) -> serde_json::Result<Self> {
+        match serde_json::from_str::<OnlyExecutionFields>(json) {
+            Ok(fields) => Ok(fields.into()),
+            Err(_) => serde_json::from_str(json),
+        }
+    }
+
+    /// Whether the engine could have written it.
+    fn is_plain(&self) -> bool {
+        !self.has_others
+            && self.tags.is_plain
+            && self.namespace.is_some()
+            && self.execution_kind.is_some()
+            && self.creator_identity.is_some()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -611,14 +678,24 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// Tags; a value that is a number or a flag is read as its text.
-#[derive(Default)]
-struct Tags(BTreeMap<String, String>);
+struct Tags {
+    tags: BTreeMap<String, String>,
+    /// Whether all values are text.
+    is_plain: bool,
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self { tags: BTreeMap::new(), is_plain: true }
+    }
+}
 
 impl<'de> Deserialize<'de> for Tags {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut tags = BTreeMap::new();
+        let (mut tags, mut is_plain) = (BTreeMap::new(), true);
         let stored = Option::<BTreeMap<String, serde_json::Value>>::deserialize(deserializer)?;
         for (key, value) in stored.unwrap_or_default() {
+            is_plain &= value.is_string();
             let text = match value {
                 serde_json::Value::String(text) => text,
                 serde_json::Value::Number(number) => number.to_string(),
@@ -630,12 +707,11 @@ impl<'de> Deserialize<'de> for Tags {
             };
             tags.insert(key, text);
         }
-        Ok(Self(tags))
+        Ok(Self { tags, is_plain })
     }
 }
 
-/// The members of `ff_exec_core.raw_fields` that a write sets: the whole document of a new execution, later a merge patch
-/// (RFC 7396). What is null leaves the document, what is not there stays as it is.
+/// The members of `ff_exec_core.raw_fields` that a write sets: the whole document, or a merge patch (RFC 7396). What is null leaves the document, what is not there stays as it is.
 #[derive(Serialize)]
 struct FieldsPatch<'a> {
     #[serde(flatten)]
@@ -673,6 +749,11 @@ enum Member<T> {
 }
 
 impl<T> Member<T> {
+    /// In a whole document nothing needs to be removed.
+    fn of(value: Option<T>, is_whole: bool) -> Self {
+        if is_whole && value.is_none() { Self::Stays } else { Self::Becomes(value) }
+    }
+
     fn stays(&self) -> bool {
         matches!(self, Self::Stays)
     }
@@ -693,23 +774,30 @@ struct Born<'a> {
 /// The current attempt, for tools that look for it here.
 #[derive(Serialize)]
 struct Current<'a> {
-    current_attempt_id: Option<Uuid>,
-    current_lease_id: Option<Uuid>,
-    current_worker_id: Option<&'a str>,
-    current_worker_instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    current_attempt_id: Member<Uuid>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    current_lease_id: Member<Uuid>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    current_worker_id: Member<&'a str>,
+    #[serde(skip_serializing_if = "Member::stays")]
+    current_worker_instance_id: Member<&'a str>,
 }
 
 impl<'a> Current<'a> {
-    fn of(execution: &Execution, attempt: &'a Attempt) -> Self {
+    fn of(execution: &Execution, attempt: &'a Attempt, is_whole: bool) -> Self {
         let held = execution.is_leased();
         let lease = attempt.lease_id.as_ref().filter(|_| held);
         let worker = attempt.worker_id.as_ref().filter(|_| held);
         let instance = attempt.worker_instance_id.as_ref().filter(|_| held);
         Self {
-            current_attempt_id: attempt.attempt_id.as_ref().map(|id| id.0),
-            current_lease_id: lease.map(|id| id.0),
-            current_worker_id: worker.map(WorkerId::as_str),
-            current_worker_instance_id: instance.map(WorkerInstanceId::as_str),
+            current_attempt_id: Member::of(attempt.attempt_id.as_ref().map(|id| id.0), is_whole),
+            current_lease_id: Member::of(lease.map(|id| id.0), is_whole),
+            current_worker_id: Member::of(worker.map(WorkerId::as_str), is_whole),
+            current_worker_instance_id: Member::of(
+                instance.map(WorkerInstanceId::as_str),
+                is_whole,
+            ),
         }
     }
 }
@@ -723,9 +811,9 @@ impl<T: fmt::Display> Serialize for Text<T> {
     }
 }
 
-/// The `raw_fields` of a new execution.
-pub(crate) fn new_fields(execution: &Execution) -> String {
-    fields(execution, None, true)
+/// The whole `raw_fields` of an execution, with its current attempt if it has one.
+pub(crate) fn whole_fields(execution: &Execution, attempt: Option<&Attempt>) -> String {
+    fields(execution, attempt, true)
 }
 
 /// The merge patch that brings `raw_fields` to the state of `execution`. `attempt` is its current attempt, if that
@@ -734,14 +822,11 @@ pub(crate) fn fields_patch(execution: &Execution, attempt: Option<&Attempt>) -> 
     fields(execution, attempt, false)
 }
 
-fn fields(execution: &Execution, attempt: Option<&Attempt>, is_new: bool) -> String {
-    fn member<T>(value: Option<T>, is_new: bool) -> Member<T> {
-        if is_new && value.is_none() { Member::Stays } else { Member::Becomes(value) }
-    }
+fn fields(execution: &Execution, attempt: Option<&Attempt>, is_whole: bool) -> String {
     let retries = (execution.retry_count > 0).then_some(Text(execution.retry_count));
     let replays = (execution.replay_count > 0).then_some(execution.replay_count);
-    let patch = FieldsPatch {
-        born: is_new.then(|| Born {
+    let document = FieldsPatch {
+        born: is_whole.then(|| Born {
             namespace: execution.namespace.as_str(),
             execution_kind: &execution.kind,
             creator_identity: &execution.creator,
@@ -751,18 +836,23 @@ fn fields(execution: &Execution, attempt: Option<&Attempt>, is_new: bool) -> Str
         last_mutation_at: Text(execution.mutated_at.0),
         total_attempt_count: Text(execution.attempt_count),
         tags: &execution.tags,
-        progress_pct: member(execution.progress_pct, is_new),
-        progress_message: member(execution.progress_message.as_deref(), is_new),
-        failure_reason: member(execution.failure_reason.as_deref(), is_new),
-        retry_count: member(retries, is_new),
-        replay_count: member(replays, is_new),
-        terminal_outcome: member(outcome_word(execution.state.terminal_outcome), is_new),
-        delay_until: member(execution.eligible_at.map(|at| Text(at.0)), is_new),
-        blocking_detail: member(execution.blocking_detail.as_deref(), is_new),
-        current: attempt.map(|attempt| Current::of(execution, attempt)),
+        progress_pct: Member::of(execution.progress_pct, is_whole),
+        progress_message: Member::of(execution.progress_message.as_deref(), is_whole),
+        failure_reason: Member::of(execution.failure_reason.as_deref(), is_whole),
+        retry_count: Member::of(retries, is_whole),
+        replay_count: Member::of(replays, is_whole),
+        terminal_outcome: Member::of(outcome_word(execution.state.terminal_outcome), is_whole),
+        delay_until: Member::of(execution.eligible_at.map(|at| Text(at.0)), is_whole),
+        blocking_detail: Member::of(execution.blocking_detail.as_deref(), is_whole),
+        current: attempt.map(|attempt| Current::of(execution, attempt, is_whole)),
     };
-    serde_json::to_string(&patch).expect("text, numbers and null are always JSON")
+    let mut json = Vec::with_capacity(FIELDS_BYTES);
+    serde_json::to_writer(&mut json, &document).expect("text, numbers and null are always JSON");
+    String::from_utf8(json).expect("JSON is text")
 }
+
+/// Room for the usual document, so that it is written without growing.
+const FIELDS_BYTES: usize = 512;
 
 /// The stored word; NULL while the execution has not ended.
 pub(crate) fn outcome_word(outcome: TerminalOutcome) -> Option<&'static str> {

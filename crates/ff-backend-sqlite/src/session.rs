@@ -7,9 +7,13 @@ use std::ops::{Deref, DerefMut};
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
+use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::{Footprint, Snapshot, Transition};
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
+    StreamReader, Topic,
+};
 use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
@@ -26,17 +30,53 @@ pub(crate) struct SqliteSession<'c> {
     conn: &'c Connection,
     /// By [`Named::place`]; empty while a statement is not prepared yet, or in use.
     statements: Box<[Cell<Option<Statement<'c>>>]>,
+    /// The execution that the current command loaded last, if its `raw_fields` holds nothing but what the engine writes.
+    plain: Cell<Option<RowVersion>>,
+    /// The streams that were written to since they were last asked for.
+    touched: Vec<StreamKey>,
+}
+
+/// One version of an execution's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RowVersion {
+    partition: u16,
+    uuid: Uuid,
+    version: u64,
 }
 
 impl fmt::Debug for SqliteSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteSession").field("conn", &self).finish_non_exhaustive()
+        f.debug_struct("SqliteSession").field("conn", &self.conn).finish_non_exhaustive()
     }
 }
 
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
-        Self { conn, statements: (0..statement::COUNT).map(|_| Cell::default()).collect() }
+        let statements = (0..statement::COUNT).map(|_| Cell::default()).collect();
+        Self { conn, statements, plain: Cell::new(None), touched: Vec::new() }
+    }
+
+    /// Forgets what the last command has seen: others may have written since.
+    pub(crate) fn begin_command(&self) {
+        self.plain.set(None);
+    }
+
+    /// Remembers a row whose `raw_fields` the next version may replace whole.
+    pub(crate) fn note_plain(&self, loaded: &Execution) {
+        let (partition, uuid) = (loaded.id.partition(), loaded.id.uuid());
+        self.plain.set(Some(RowVersion { partition, uuid, version: loaded.version }));
+    }
+
+    /// Whether `raw_fields` of the row below this version holds nothing that would be lost. If nobody knows, it might.
+    pub(crate) fn takes_whole_fields(&self, after: &Execution) -> bool {
+        let (partition, uuid) = (after.id.partition(), after.id.uuid());
+        let below = after.version.wrapping_sub(1);
+        self.plain.get() == Some(RowVersion { partition, uuid, version: below })
+    }
+
+    /// The streams that commits wrote to since they were last cleared.
+    pub(crate) fn touched(&mut self) -> &mut Vec<StreamKey> {
+        &mut self.touched
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -146,6 +186,7 @@ impl Session for SqliteSession<'_> {
         transition: &Transition<T>,
         now: TimestampMs,
     ) -> Result<(), EngineError> {
+        self.touched.extend(transition.changes.iter().filter_map(StreamKey::touched_by));
         commit::all(self, &transition.changes, &transition.events, now)
     }
 
@@ -156,6 +197,17 @@ impl Session for SqliteSession<'_> {
         limit: usize,
     ) -> Result<usize, EngineError> {
         commit::trim(self, now, events_before, limit)
+    }
+}
+
+impl StreamReader for SqliteSession<'_> {
+    fn frames(
+        &mut self,
+        range: &FrameRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, EngineError> {
+        read::stream::frames(self, range, limit, max_bytes)
     }
 }
 

@@ -34,7 +34,7 @@ use ff_core::machine::drive;
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::{Reader, Topic};
+use ff_core::store::{Reader, StreamWaiters, Topic};
 use ff_core::types::TimestampMs;
 use rusqlite::{ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) work: watch::Sender<u64>,
     pub(crate) events: watch::Sender<u64>,
+    /// Those who wait for one stream.
+    pub(crate) streams: StreamWaiters,
     /// Tasks that wait for a change; while there are any, the writer looks at other processes.
     pub(crate) waiters: AtomicUsize,
     /// Engine time: the writer ticks it, reads look at it.
@@ -290,6 +292,7 @@ impl Writer<'_> {
     /// One transaction for `first` and whoever joins it.
     fn group(&mut self, first: Queued) {
         self.let_neighbours_in();
+        self.session.touched().clear();
         if let Err(error) = self.control("BEGIN IMMEDIATE") {
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| self.shared.queue.join_group()).take(GROUP_MAX));
@@ -352,6 +355,7 @@ impl Writer<'_> {
         });
         let before = self.session.total_changes();
         let mut cx = Context::new(now, seed, &self.limits);
+        self.session.begin_command();
         let effect = queued.job.run(&mut self.session, &mut cx);
         if self.session.is_autocommit() {
             return Outcome::RolledBack;
@@ -423,6 +427,7 @@ impl Writer<'_> {
         if !changed {
             return;
         }
+        self.wake_streams();
         self.shared.events.send_modify(|generation| *generation += 1);
         if opens_work {
             self.shared.work.send_modify(|generation| *generation += 1);
@@ -534,7 +539,19 @@ impl Writer<'_> {
         self.wake_all();
     }
 
+    /// Wakes the tails of the streams that were written to.
+    fn wake_streams(&mut self) {
+        let touched = self.session.touched();
+        if !self.shared.streams.is_empty() {
+            touched.sort_unstable();
+            touched.dedup();
+            self.shared.streams.wake(touched.iter().copied());
+        }
+        touched.clear();
+    }
+
     fn wake_all(&self) {
+        self.shared.streams.wake_all();
         self.shared.events.send_modify(|generation| *generation += 1);
         self.shared.work.send_modify(|generation| *generation += 1);
     }

@@ -44,6 +44,17 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration, BenchError> {
     Ok(Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
+/// Processor time that the threads of a name in this process have used; zero where the system does not tell.
+pub(crate) fn thread_time(name: &str) -> Duration {
+    let used = |thread: &Path| -> Option<u64> {
+        let is_it = fs::read_to_string(thread.join("comm")).ok()?.trim_end() == name;
+        let times = fs::read_to_string(thread.join("schedstat")).ok()?;
+        times.split_whitespace().next()?.parse().ok().filter(|_| is_it)
+    };
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    Duration::from_nanos(threads.filter_map(|thread| used(&thread.path())).sum())
+}
+
 /// What makes the numbers of this build or directory worth less.
 pub(crate) fn warnings(dir: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -69,5 +80,15 @@ mod tests {
 
         assert!(memory.now_mb > 1.0 && memory.peak_mb >= memory.now_mb, "{memory:?}");
         cpu_time(std::process::id()).unwrap();
+    }
+
+    #[test]
+    fn a_thread_is_found_by_its_name() {
+        let busy = || (0..2_000_000_u32).fold(0, |sum: u32, number| sum.wrapping_mul(31) ^ number);
+        let measured = move || (std::hint::black_box(busy()), thread_time("found by name")).1;
+        let thread = std::thread::Builder::new().name("found by name".to_owned()).spawn(measured);
+
+        assert!(thread.unwrap().join().unwrap() > Duration::ZERO);
+        assert_eq!(thread_time("no such name"), Duration::ZERO);
     }
 }

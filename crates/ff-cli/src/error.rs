@@ -28,6 +28,12 @@ pub(crate) enum Exit {
     ExecutionFailed,
     /// The wait was longer than allowed.
     TimedOut,
+    /// It was spent, and a soft limit of the budget is passed.
+    SoftBreach,
+    /// It did not fit into the budget.
+    HardBreach,
+    /// What was to be waited for is there already.
+    Answered,
     /// A signal ended the command.
     Interrupted,
 }
@@ -42,6 +48,9 @@ impl Exit {
             Self::Conflict => 4,
             Self::ExecutionFailed => 5,
             Self::TimedOut => 6,
+            Self::SoftBreach => 7,
+            Self::HardBreach => 8,
+            Self::Answered => 9,
             Self::Interrupted => 130,
         }
     }
@@ -58,6 +67,8 @@ pub(crate) struct Error {
     pub(crate) what: String,
     /// Why, where the first sentence does not say it.
     pub(crate) why: Option<String>,
+    /// The parts of it, where there are several: a line each.
+    pub(crate) details: Vec<String>,
     /// What to do next.
     pub(crate) fix: Option<String>,
     /// Which execution it is about.
@@ -77,6 +88,7 @@ impl Error {
             code,
             what: what.into(),
             why: None,
+            details: Vec::new(),
             fix: None,
             execution_id: None,
             retryable: false,
@@ -155,6 +167,9 @@ impl Error {
         let (red, bold, reset) =
             if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{reset} {bold}{}{reset}\n", escape(&self.what));
+        for detail in &self.details {
+            let _ = writeln!(text, "  {}", escape(detail));
+        }
         for (label, line) in [("why", &self.why), ("fix", &self.fix)] {
             if let Some(line) = line {
                 // Writing to a String cannot fail.
@@ -166,7 +181,7 @@ impl Error {
 
     /// One object for a program.
     pub(crate) fn json(&self) -> String {
-        json!({
+        let mut object = json!({
             "code": self.code,
             "title": self.what,
             "detail": self.why,
@@ -174,8 +189,11 @@ impl Error {
             "execution_id": self.execution_id,
             "retryable": self.retryable,
             "exit_code": self.exit.code(),
-        })
-        .to_string()
+        });
+        if !self.details.is_empty() {
+            object["details"] = json!(self.details);
+        }
+        object.to_string()
     }
 }
 

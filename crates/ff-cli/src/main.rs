@@ -1,13 +1,16 @@
 //! `ff`: FlowFabric on one machine, without a server.
 
 mod command;
+mod confirm;
 mod duration;
 mod error;
 mod filter;
+mod flow;
 mod id;
 mod output;
 mod policy;
 mod process;
+mod signals;
 mod store;
 mod time;
 
@@ -111,14 +114,31 @@ enum Command {
     /// Submit one execution, or many from a file.
     Submit(Box<command::submit::SubmitArgs>),
     /// Run a command on every execution of a lane.
-    #[command(alias = "worker")]
     Work(command::work::WorkArgs),
     /// Look at executions and steer them.
     #[command(subcommand, aliases = ["execs", "execution", "executions"])]
     Exec(command::exec::ExecCommand),
+    /// Run graphs of work, follow and draw them.
+    #[command(subcommand, alias = "flows")]
+    Flow(command::flow::FlowCommand),
+    /// See what waits for people, and answer it.
+    #[command(subcommand, alias = "waits")]
+    Wait(command::wait::WaitCommand),
+    /// Bound what may be spent, and see what was.
+    #[command(subcommand, alias = "budgets")]
+    Budget(command::budget::BudgetCommand),
+    /// Bound how many run at a time, and how many start in a while.
+    #[command(subcommand, alias = "quotas")]
+    Quota(command::quota::QuotaCommand),
     /// Look at lanes and pause them.
     #[command(subcommand, alias = "lanes")]
     Lane(command::lane::LaneCommand),
+    /// See who works on this store.
+    #[command(subcommand, alias = "workers")]
+    Worker(command::worker::WorkerCommand),
+    /// Inside a command that `ff work` runs: say how it goes, stream, spend, wait.
+    #[command(subcommand)]
+    Task(command::task::TaskCommand),
     /// Check every invariant of the store, row by row.
     Verify,
     /// Copy the store to a file while others work on it.
@@ -204,6 +224,24 @@ fn on_store(command: Command, location: &Location, output: Output) -> Result<Exi
             }
             Command::Exec(command) => {
                 interruptible(command::exec::run(location, output, command)).await
+            }
+            Command::Flow(command) => {
+                interruptible(command::flow::run(location, output, command)).await
+            }
+            Command::Wait(command) => {
+                interruptible(command::wait::run(location, output, command)).await
+            }
+            Command::Budget(command) => {
+                interruptible(command::budget::run(location, output, command)).await
+            }
+            Command::Quota(command) => {
+                interruptible(command::quota::run(location, output, command)).await
+            }
+            Command::Worker(command) => {
+                interruptible(command::worker::run(location, output, command)).await
+            }
+            Command::Task(command) => {
+                interruptible(command::task::run(location, output, command)).await
             }
             Command::Lane(command) => {
                 interruptible(command::lane::run(location, output, command)).await

@@ -67,6 +67,17 @@ impl Output {
         self.line(&text)
     }
 
+    /// Prints one JSON object on a line of its own.
+    pub(crate) fn json_line(&self, value: &Value) -> Result<()> {
+        self.line(&value.to_string())
+    }
+
+    /// Whether stdout is a terminal that can be drawn over.
+    pub(crate) fn draws(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        self.format == Format::Table && io::stdout().is_terminal() && !dumb
+    }
+
     /// Prints text and a line end, as it is.
     pub(crate) fn line(&self, text: &str) -> Result<()> {
         self.bytes(format!("{text}\n").as_bytes())
@@ -134,9 +145,31 @@ impl Output {
         }
     }
 
+    /// Text in the colour of a state.
+    pub(crate) fn paint(&self, state: PublicState, text: &str) -> String {
+        let code = match state {
+            _ if !self.color => return text.to_owned(),
+            PublicState::Completed => 32,
+            PublicState::Failed | PublicState::Expired => 31,
+            PublicState::Cancelled | PublicState::Skipped => 90,
+            PublicState::Active => 36,
+            PublicState::Delayed
+            | PublicState::RateLimited
+            | PublicState::WaitingChildren
+            | PublicState::Suspended => 33,
+            _ => return text.to_owned(),
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
     /// A state in its colour.
     pub(crate) fn state(&self, state: PublicState) -> Cell {
-        let cell = Cell::new(state.as_str());
+        self.toned(state.as_str(), state)
+    }
+
+    /// A cell in the colour of a state.
+    pub(crate) fn toned(&self, text: &str, state: PublicState) -> Cell {
+        let cell = cell(text);
         if !self.color {
             return cell;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ff_core::policy::{
     BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, TimeoutPolicy,
 };
+use ff_core::types::BudgetId;
 
 use crate::duration;
 use crate::time::millis;
@@ -27,6 +28,8 @@ pub(crate) struct Wishes {
     pub(crate) max_reclaims: Option<u32>,
     /// What a worker must offer.
     pub(crate) capabilities: BTreeSet<String>,
+    /// What it spends from.
+    pub(crate) budgets: Vec<BudgetId>,
 }
 
 impl Wishes {
@@ -52,6 +55,7 @@ impl Wishes {
                 required_capabilities: self.capabilities.clone(),
                 ..RoutingRequirements::default()
             }),
+            budget_ids: self.budgets.clone(),
             ..ExecutionPolicy::default()
         }
     }

@@ -34,6 +34,9 @@ pub(crate) enum Purpose {
     Serve,
     /// It brings work and leaves: the file may be new.
     Submit,
+    /// It waits for or ends what is there: without a file there is nothing, and what is due is settled
+    /// meanwhile.
+    Attend,
     /// It looks at or changes what is there: without a file there is nothing.
     Inspect,
 }
@@ -47,7 +50,7 @@ impl Store {
     /// Opens the database.
     pub(crate) async fn open(location: &Location, purpose: Purpose) -> Result<Self> {
         refuse_other_schemes(&location.url)?;
-        if purpose == Purpose::Inspect
+        if matches!(purpose, Purpose::Inspect | Purpose::Attend)
             && let Some(path) = file_of(&location.url)
             && !path.exists()
         {
@@ -60,7 +63,7 @@ impl Store {
             .fix("`ff submit` creates it; --store sqlite:PATH or FF_STORE names another"));
         }
         let sqlite = SqliteOptions::new(location.url.clone())
-            .sweeps(purpose == Purpose::Serve)
+            .sweeps(matches!(purpose, Purpose::Serve | Purpose::Attend))
             .limits(location.limits.clone())
             .open()
             .await

@@ -23,7 +23,7 @@ use ff_core::contracts::{
     AttemptInfo, CancelExecutionArgs, ClaimExecutionArgs, ClaimExecutionResult, ClaimedExecution,
     CreateExecutionArgs, CreateExecutionResult, ExecutionInfo, ExecutionSummary,
     FindExecutionsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs,
-    ReclaimExecutionArgs, RevokeLeaseArgs, TransitionInfo,
+    ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor, TransitionInfo,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
@@ -475,6 +475,13 @@ impl Bench {
             lines.push(format!("{:?}", self.engine.describe_execution(&id).await.expect("a read")));
             lines.extend(self.attempts(&id).await.iter().map(|attempt| format!("{attempt:?}")));
             lines.extend(self.transitions(&id).await.iter().map(|row| format!("{row:?}")));
+            for attempt in self.attempts(&id).await {
+                let index = attempt.attempt_index;
+                let (from, to) = (FrameCursor::start(), FrameCursor::end());
+                let frames = self.engine.read_stream(&id, index, from, to, 10_000).await;
+                let summary = self.engine.read_summary(&id, index).await;
+                lines.push(format!("{:?} {:?}", frames.expect("a read"), summary.expect("a read")));
+            }
             lines.push(format!("{:?}", self.result(&id).await));
             let context = self.engine.read_execution_context(&id).await.expect("a read");
             let tags: BTreeMap<_, _> = context.tags.into_iter().collect();

@@ -11,4 +11,6 @@ pub mod lease;
 pub mod model;
 pub mod probe;
 pub mod race;
+pub mod simulation;
+pub mod stream;
 pub mod suite;

@@ -16,7 +16,7 @@ use ff_core::handle_codec::{self, HandlePayload};
 use ff_core::machine::Footprint;
 use ff_core::machine::drive::Swept;
 use ff_core::machine::rows::{Attempt, Execution, Grant, GrantKind, Lane};
-use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::transition::{CompletionEvent, Event, LeaseEvent, TransitionRow};
 use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Store, Topic};
 use ff_core::types::{ExecutionId, TimestampMs};
 
@@ -31,6 +31,14 @@ pub struct Pulse {
     pub lease_events: Vec<(i64, Event)>,
     pub completions: Vec<(i64, Event)>,
     pub next_due: Option<TimestampMs>,
+}
+
+/// What was announced since a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "one list per outbox")]
+pub struct News {
+    pub lease_events: Vec<(i64, LeaseEvent)>,
+    pub completions: Vec<(i64, CompletionEvent)>,
 }
 
 /// Everything a store keeps, as its reader shows it.
@@ -73,6 +81,7 @@ trait Probe: Send + Sync {
     async fn pulse(&self, after: Cursors) -> Result<Pulse, EngineError>;
     async fn census(&self) -> Result<Census, EngineError>;
     async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError>;
+    async fn events_after(&self, after: Cursors) -> Result<News, EngineError>;
     async fn sweep(&self) -> Result<Swept, EngineError>;
 }
 
@@ -117,6 +126,33 @@ where
                     }
                     events.extend(page);
                 }
+            })
+            .await
+    }
+
+    async fn events_after(&self, after: Cursors) -> Result<News, EngineError> {
+        self.store
+            .read(move |reader| {
+                let lease_events = reader.events(Topic::Lease, after.lease, ALL)?;
+                let completions = reader.events(Topic::Completion, after.completion, ALL)?;
+                Ok(News {
+                    lease_events: lease_events
+                        .into_iter()
+                        .filter_map(|(id, event)| match event {
+                            Event::Lease(event) => Some((id, event)),
+                            Event::Completion(_) | Event::Operator(_) | Event::Transition(_) => {
+                                None
+                            }
+                        })
+                        .collect(),
+                    completions: completions
+                        .into_iter()
+                        .filter_map(|(id, event)| match event {
+                            Event::Completion(event) => Some((id, event)),
+                            Event::Lease(_) | Event::Operator(_) | Event::Transition(_) => None,
+                        })
+                        .collect(),
+                })
             })
             .await
     }
@@ -229,6 +265,11 @@ impl Engine {
     /// An outbox from its oldest row on, read from the table.
     pub async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError> {
         self.probe.events(topic).await
+    }
+
+    /// What both outboxes hold after `after`.
+    pub async fn events_after(&self, after: Cursors) -> Result<News, EngineError> {
+        self.probe.events_after(after).await
     }
 
     /// One bounded step of background work.

@@ -151,7 +151,7 @@ async fn engine_time(engine: &Arc<dyn EngineBackend>) -> TimestampMs {
 }
 
 /// What an error says about whether the call happened.
-fn refused(error: &EngineError) -> Outcome {
+pub(crate) fn refused(error: &EngineError) -> Outcome {
     let code = code_of_error(error);
     match error {
         EngineError::NotFound { .. }

@@ -582,6 +582,79 @@ macro_rules! behaviours {
                     an_unknown_budget_is_not_found
                 }
             }
+            stream {
+                append_frame {
+                    a_frame_is_appended_and_counted
+                    ids_rise_with_time_and_within_an_instant
+                    a_frame_says_what_it_is
+                    any_bytes_survive
+                    a_frame_has_at_most_64_kibibytes
+                    a_type_and_a_correlation_id_have_limits
+                    a_lease_may_append_until_its_last_millisecond
+                    any_difference_in_the_proof_is_stale
+                    a_lost_lease_appends_nothing
+                    after_the_end_the_stream_is_closed
+                    an_unknown_execution_has_a_closed_stream
+                    a_parked_attempt_goes_on_with_its_stream
+                    each_attempt_has_a_stream_of_its_own
+                    a_frame_is_neither_event_nor_transition
+                    a_repeat_appends_again
+                    many_appends_at_once_are_dense_and_ordered
+                    a_handle_of_another_backend_is_refused
+                    the_policy_says_how_many_durable_frames_stay
+                    sixty_four_patches_stay_and_the_document_keeps_all
+                    best_effort_frames_stay_for_about_their_ttl
+                    best_effort_frames_never_push_out_durable_ones
+                    a_stream_of_best_effort_frames_goes_when_it_falls_silent
+                    what_fell_silent_does_not_come_back_with_the_next_frame
+                    one_durable_frame_keeps_the_stream_for_good
+                    a_ttl_of_nought_is_refused
+                    a_stream_goes_with_its_execution
+                }
+                read_stream {
+                    a_range_includes_both_ends
+                    a_bare_millisecond_means_all_of_it
+                    places_between_frames_are_places
+                    pages_together_are_the_whole_stream
+                    a_page_has_one_to_ten_thousand_frames
+                    a_page_ends_after_eight_mebibytes
+                    a_malformed_place_is_refused
+                    a_stream_that_is_not_there_is_empty_and_open
+                    the_same_id_in_another_partition_has_another_stream
+                    each_end_of_an_attempt_closes_with_its_reason
+                    a_lapsed_attempt_closes_with_its_reclaim
+                    too_many_reclaims_close_with_the_lease
+                    a_deadline_closes_at_its_instant_swept_or_not
+                    a_replay_leaves_the_first_runs_stream_closed
+                }
+                read_summary {
+                    without_a_patch_there_is_none
+                    versions_rise_by_one_and_times_tell_first_and_last
+                    patches_merge_delete_and_store_null
+                    a_patch_is_a_frame_too
+                    what_is_no_patch_is_refused_and_changes_nothing
+                    a_document_has_at_most_256_kibibytes
+                    each_attempt_has_a_summary_of_its_own
+                }
+                tail_stream {
+                    what_is_there_is_answered_at_once
+                    without_a_wait_nothing_is_waited_for
+                    a_frame_wakes_a_waiting_tail
+                    every_tail_of_a_stream_is_woken
+                    a_tail_follows_to_the_end
+                    the_end_wakes_a_waiting_tail
+                    a_reclaim_wakes_the_tail_of_the_lost_attempt
+                    a_sweep_that_ends_an_attempt_wakes_its_tail
+                    a_closed_stream_is_not_waited_for
+                    a_tail_waits_for_an_attempt_to_come
+                    other_streams_do_not_end_the_wait
+                    frames_that_are_not_shown_do_not_end_the_wait
+                    best_effort_frames_are_left_out_before_the_limit_counts
+                    a_tail_resumes_behind_any_frame
+                    a_place_that_is_no_frame_is_refused
+                    a_tail_may_be_given_up
+                }
+            }
             admin {
                 service {
                     it_gives_a_sign_of_life
@@ -650,7 +723,7 @@ mod tests {
     fn sources() -> BTreeSet<(String, String, String)> {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for topic in ["execution", "lease", "event", "lane", "budget", "admin"] {
+        for topic in ["execution", "lease", "event", "lane", "stream", "budget", "admin"] {
             for entry in std::fs::read_dir(src.join(topic)).unwrap() {
                 let path = entry.unwrap().path();
                 let operation = path.file_stem().unwrap().to_str().unwrap().to_owned();

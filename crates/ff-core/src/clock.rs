@@ -111,29 +111,42 @@ pub struct ClockStep {
 /// by the monotonic clock: it never falls and never freezes.
 #[derive(Debug, Default)]
 pub struct EngineTime {
-    last: Mutex<Option<Reading>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// The latest answer, whether a read or a write was told it.
+    last: Option<Reading>,
+    /// The clocks at the latest write: where a step is measured from.
+    written: Option<(TimestampMs, Duration)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: TimestampMs,
-    wall: TimestampMs,
     monotonic: Duration,
 }
 
 impl EngineTime {
-    /// The engine's now for a read: what a tick would answer over the floor known so far. Notes
+    /// The engine's now for the engine's own use: what [`show`](Self::show) would answer. Notes
     /// nothing.
     pub fn peek(&self, clock: &dyn Clock) -> TimestampMs {
-        let (wall, monotonic) = (clock.wall(), clock.monotonic());
-        let Some(before) = *self.last() else { return wall };
-        let elapsed = monotonic.saturating_sub(before.monotonic).as_millis();
-        let elapsed_ms = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        if wall >= before.at { wall } else { TimestampMs(before.at.0.saturating_add(elapsed_ms)) }
+        next(self.told().last, clock.wall(), clock.monotonic()).at
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Reading>> {
-        match self.last.lock() {
+    /// The engine's now for a caller that reads, never below an earlier answer; no later answer
+    /// lies below it. It neither raises the floor nor notices a step.
+    pub fn show(&self, clock: &dyn Clock) -> TimestampMs {
+        let (wall, monotonic) = (clock.wall(), clock.monotonic());
+        let mut told = self.told();
+        let reading = next(told.last, wall, monotonic);
+        told.last = Some(reading);
+        reading.at
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        match self.told.lock() {
             Ok(guard) => guard,
             Err(poisoned) => poisoned.into_inner(),
         }
@@ -142,33 +155,42 @@ impl EngineTime {
     /// The engine's now, never below `floor` or an earlier answer, and the step it noticed.
     pub fn tick(&self, clock: &dyn Clock, floor: TimestampMs) -> (TimestampMs, Option<ClockStep>) {
         let (wall, monotonic) = (clock.wall(), clock.monotonic());
-        let mut last = self.last();
-        let Some(before) = *last else {
-            let at = wall.max(floor);
-            *last = Some(Reading { at, wall, monotonic });
-            return (at, None);
+        let mut told = self.told();
+        let step = told.written.and_then(|before| step_between(before, wall, monotonic));
+        told.written = Some((wall, monotonic));
+        let base = match told.last {
+            Some(last) if last.at >= floor => Some(last),
+            Some(_) | None => Some(Reading { at: floor, monotonic }),
         };
-        let step = step_between(before, wall, monotonic);
-        let base = if floor > before.at { Reading { at: floor, wall, monotonic } } else { before };
-        if wall >= base.at {
-            *last = Some(Reading { at: wall, wall, monotonic });
-            return (wall, step);
-        }
-        let elapsed_ms = milliseconds(monotonic.saturating_sub(base.monotonic));
-        let at = TimestampMs(base.at.0.saturating_add(elapsed_ms));
-        let counted = Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or(0));
-        *last = Some(Reading { at, wall, monotonic: base.monotonic + counted });
-        (at, step)
+        let reading = next(base, wall, monotonic);
+        told.last = Some(reading);
+        (reading.at, step)
     }
 }
 
+/// The wall clock where it runs ahead of the last answer; otherwise the last answer and the time
+/// that has passed since.
+fn next(last: Option<Reading>, wall: TimestampMs, monotonic: Duration) -> Reading {
+    let Some(last) = last.filter(|last| last.at > wall) else {
+        return Reading { at: wall, monotonic };
+    };
+    let elapsed_ms = milliseconds(monotonic.saturating_sub(last.monotonic));
+    let counted = Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or(0));
+    let at = TimestampMs(last.at.0.saturating_add(elapsed_ms));
+    Reading { at, monotonic: last.monotonic + counted }
+}
+
 /// How far the wall clock ran ahead of the time that really passed, if it is worth telling.
-fn step_between(before: Reading, wall: TimestampMs, monotonic: Duration) -> Option<ClockStep> {
-    let passed = milliseconds(monotonic.saturating_sub(before.monotonic));
-    let unexplained = wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
+fn step_between(
+    (before, since): (TimestampMs, Duration),
+    wall: TimestampMs,
+    monotonic: Duration,
+) -> Option<ClockStep> {
+    let passed = milliseconds(monotonic.saturating_sub(since));
+    let unexplained = wall.0.saturating_sub(before.0).saturating_sub(passed);
     let is_step =
         u64::try_from(unexplained).is_ok_and(|ms| Duration::from_millis(ms) > STEP_REPORTED);
-    is_step.then_some(ClockStep { from: before.wall, to: wall })
+    is_step.then_some(ClockStep { from: before, to: wall })
 }
 
 fn milliseconds(duration: Duration) -> i64 {
@@ -206,6 +228,20 @@ mod tests {
         assert_eq!(after, TimestampMs(10_030));
         assert_eq!(time.peek(&clock), TimestampMs(10_035));
         assert_eq!(time.tick(&clock, after).0, TimestampMs(10_035));
+    }
+
+    #[test]
+    fn what_a_read_was_shown_is_not_taken_back() {
+        let (clock, time) = (ManualClock::new(10_000), EngineTime::default());
+        time.tick(&clock, TimestampMs(0));
+        clock.advance(ms(500));
+        assert_eq!(time.show(&clock), TimestampMs(10_500));
+
+        clock.step_wall_to(2_000);
+
+        assert_eq!(time.show(&clock), TimestampMs(10_500));
+        clock.advance(ms(5));
+        assert_eq!(time.tick(&clock, TimestampMs(10_000)).0, TimestampMs(10_505));
     }
 
     #[test]

@@ -209,6 +209,11 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// An attempt that is not active is `State(StreamClosed)`, a lease that is not the current live
     /// one `State(StaleOwnerCannotAppend)`, a larger frame `Validation(RetentionLimitExceeded)`. A
     /// repeat appends again.
+    ///
+    /// Durable frames stay up to the stream policy's `retention_maxlen`, 10,000 by default; of
+    /// patches 64; best-effort frames for about their TTL. Each mode is trimmed by itself. A patch
+    /// is a JSON object nested at most 16 deep; the summary has at most 256 KiB. Bytes that are
+    /// not UTF-8 are stored as base64, with the field `encoding` saying so.
     async fn append_frame(
         &self,
         handle: &Handle,
@@ -669,9 +674,12 @@ pub trait EngineBackend: Send + Sync + 'static {
 
     // ---- Streams ----
 
-    /// Reads frames between two places, both inclusive, at most 10,000.
+    /// Reads frames between two places, both inclusive, at most 10,000 and about 8 MiB.
     ///
-    /// A stream that does not exist is empty and open.
+    /// A page that ends before its limit may be followed by another one; only an empty one is the
+    /// end of the range. A bare `<ms>` as the upper bound includes the whole millisecond. A stream
+    /// that does not exist is empty and open; one whose attempt has ended says when and why.
+    /// Another limit than 1 to 10,000, or text that is no cursor, is `Validation(InvalidInput)`.
     #[cfg(feature = "streaming")]
     async fn read_stream(
         &self,
@@ -687,7 +695,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// Reads frames strictly after a concrete id, and waits up to `block_ms` for the first.
     ///
     /// `Start` and `End` are `Validation(InvalidInput)`. 0 does not wait; a closed stream with
-    /// nothing new answers at once.
+    /// nothing new answers at once. What other streams write does not end the wait, nor do frames
+    /// that `visibility` leaves out.
     #[cfg(feature = "streaming")]
     async fn tail_stream(
         &self,

@@ -162,6 +162,7 @@ fn row(world: &World, ask: Ask) -> String {
         Err(error) => {
             let untouched = after.rows.executions == world.rows.executions
                 && after.rows.attempts == world.rows.attempts
+                && after.rows.streams == world.rows.streams
                 && after.rows.events == world.rows.events;
             assert!(untouched, "a refusal writes nothing");
             format!("refused: {}", refusal(&error))

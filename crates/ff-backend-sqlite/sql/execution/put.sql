@@ -1,7 +1,7 @@
 -- execution_put
 -- An execution's next version, over the one before it. What never changes after the create is not named: the lane, the
--- gate key, the policy, the payload. json_patch keeps the members of raw_fields that the engine does not know; a NULL result keeps
--- the one stored.
+-- gate key, the policy, the payload. json_patch keeps the members of raw_fields that the engine does not know; where ?26
+-- says that there are none, the document is written whole. A NULL result keeps the one stored.
 -- Uses the primary key.
 UPDATE ff_exec_core
 SET
@@ -26,7 +26,7 @@ SET
     attempt_timeout_left_ms = ?21,
     cancellation_reason = ?22,
     cancelled_by = ?23,
-    raw_fields = json_patch(raw_fields, ?24),
+    raw_fields = CASE WHEN ?26 THEN ?24 ELSE json_patch(raw_fields, ?24) END,
     result = coalesce(?25, result)
 WHERE partition_key = ?1
     AND execution_id = ?2

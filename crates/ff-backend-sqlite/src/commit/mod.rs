@@ -3,6 +3,7 @@
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
 mod budget;
+mod stream;
 
 use ff_core::EngineError;
 use ff_core::machine::budget::entries_before;
@@ -15,7 +16,7 @@ use rusqlite::{Params, ToSql, params};
 
 use crate::error::Doing as _;
 use crate::read::page;
-use crate::row::{fields_patch, new_fields, outcome_word, reason_word, signed};
+use crate::row::{fields_patch, outcome_word, reason_word, signed, whole_fields};
 use crate::session::{Prepares, SqliteSession};
 use crate::statement::{self, Named};
 
@@ -57,7 +58,7 @@ pub(crate) fn all(
             Change::Forget { execution_id } => forget(conn, execution_id)?,
             Change::Budget(write) => budget::write(conn, write)?,
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
         }
@@ -80,8 +81,8 @@ pub(crate) fn trim(
     events_before: TimestampMs,
     limit: usize,
 ) -> Result<usize, EngineError> {
+    let mut trimmed = stream::trim_expired(conn, now, limit)?;
     let limit = page(limit);
-    let mut trimmed = 0;
     for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
@@ -204,7 +205,7 @@ fn create(
     });
     let inline = (payload.len() <= INLINE_PAYLOAD_MAX).then_some(payload);
     let flow_id = execution.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice());
-    let fields = new_fields(execution);
+    let fields = whole_fields(execution, None);
     with_values(execution, &fields, |values| {
         let born: [&dyn ToSql; 6] = [
             &execution.lane.as_str(),
@@ -231,10 +232,14 @@ fn put_execution(
     result: Option<&[u8]>,
 ) -> Result<(), EngineError> {
     assert!(execution.state.is_consistent(), "the public state is the derived one");
-    let fields = fields_patch(execution, attempt);
+    let is_whole = attempt.is_some() && conn.takes_whole_fields(execution);
+    let fields = match is_whole {
+        true => whole_fields(execution, attempt),
+        false => fields_patch(execution, attempt),
+    };
     let written = with_values(execution, &fields, |values| {
-        let result: [&dyn ToSql; 1] = [&result];
-        let values = rusqlite::params_from_iter(values.iter().chain(&result));
+        let more: [&dyn ToSql; 2] = [&result, &is_whole];
+        let values = rusqlite::params_from_iter(values.iter().chain(&more));
         run(conn, statement::EXECUTION_PUT, "update an execution", values)
     })?;
     assert!(written == 1, "nobody else writes between the load and the commit of a transaction");
@@ -332,13 +337,11 @@ fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError>
         statement::TRANSITION_FORGET,
         statement::SUSPENSION_FORGET,
         statement::WAITPOINT_FORGET,
-        statement::STREAM_FRAME_FORGET,
-        statement::STREAM_SUMMARY_FORGET,
-        statement::STREAM_META_FORGET,
         statement::GRANT_FORGET,
     ] {
         run(conn, named, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    stream::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)
 }
@@ -695,6 +698,27 @@ mod tests {
             prop_assert_eq!(load(&conn, &before.id), (Some(last), None));
         }
 
+        /// Written whole or merged, the document is the same.
+        #[test]
+        fn raw_fields_is_the_same_however_it_is_written((before, after) in lived(), held in any::<bool>()) {
+            let mut attempt = attempt_of(&after);
+            attempt.attempt_id = attempt.attempt_id.filter(|_| held);
+            let changes = [put_attempt(&attempt), put(&after)];
+            let written = [true, false].map(|is_whole| {
+                let conn = database();
+                let session = SqliteSession::new(&conn);
+                commit(&conn, vec![create(&before)]);
+                execution_in(&session, &before.id);
+                if !is_whole {
+                    session.begin_command();
+                }
+                assert_eq!(session.takes_whole_fields(&after), is_whole);
+                all(&session, &changes, &[], NOW).unwrap();
+                fields(&conn)
+            });
+            prop_assert_eq!(&written[0], &written[1]);
+        }
+
         #[test]
         fn an_attempt_reads_back_as_it_was_written(
             ids in proptest::option::of((any::<u128>(), any::<u128>())),
@@ -768,6 +792,48 @@ mod tests {
         assert_eq!(fields["execution_kind"], "kind");
         assert_eq!(fields["last_mutation_at"], NOW.0.to_string());
         assert_eq!(fields["total_attempt_count"], "1");
+    }
+
+    #[test]
+    fn they_survive_too_where_one_command_loads_and_writes() {
+        for (set, path) in [
+            ("'$.mine', 1", "/mine"),
+            ("'$.tags', json('{\"n\": 1, \"none\": null}')", "/tags/none"),
+            ("'$.namespace', null", "/execution_kind"),
+        ] {
+            let conn = database();
+            let session = SqliteSession::new(&conn);
+            let (running, attempt) = running();
+            commit(&conn, vec![create(&waiting())]);
+            let sql = format!("UPDATE ff_exec_core SET raw_fields = json_set(raw_fields, {set})");
+            conn.execute(&sql, []).unwrap();
+
+            execution_in(&session, &running.id);
+            all(&session, &[put_attempt(&attempt), put(&running)], &[], NOW).unwrap();
+
+            assert!(fields(&conn).pointer(path).is_some(), "{path}");
+            assert_eq!(fields(&conn)["total_attempt_count"], "1");
+        }
+    }
+
+    fn execution_in(session: &SqliteSession<'_>, id: &ExecutionId) {
+        assert!(crate::load::execution(session, id).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_another_command_loaded_does_not_let_this_one_write_it_whole() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+        let (running, attempt) = running();
+        commit(&conn, vec![create(&waiting())]);
+        execution_in(&session, &running.id);
+        session.begin_command();
+        conn.execute("UPDATE ff_exec_core SET raw_fields = json_set(raw_fields, '$.mine', 1)", [])
+            .unwrap();
+
+        all(&session, &[put_attempt(&attempt), put(&running)], &[], NOW).unwrap();
+
+        assert_eq!(fields(&conn)["mine"], 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
 pub(crate) mod budget;
+mod stream;
 
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
 use crate::read::lane;
-use crate::row::{self, Columns, LoadedExecution, Of, execution_id, unsigned};
+use crate::row::{self, Columns, Of, execution_id, unsigned};
 use crate::session::{SqliteSession, prepared};
 use crate::statement::{self, Named};
 
@@ -40,6 +41,7 @@ pub(crate) fn snapshot(
             seen.current = current;
             seen.execution = Some(execution);
         }
+        seen.stream = stream::seen(conn, id, &footprint.stream)?;
         if let Some(kind) = footprint.grant {
             seen.grant = grant(conn, id, kind)?;
         }
@@ -68,20 +70,24 @@ pub(crate) fn execution(
     conn: &SqliteSession<'_>,
     id: &ExecutionId,
 ) -> Result<Option<(Execution, Option<Attempt>)>, EngineError> {
-    let loaded: Option<LoadedExecution> = {
-        let mut statement = prepared(conn, statement::EXECUTION_LOAD)?;
-        let mut rows = statement
-            .query(params![id.partition(), id.uuid().into_bytes()])
-            .doing("load an execution")?;
-        rows.next().doing("load an execution")?.map(row::execution).transpose()?
-    };
-    let Some(loaded) = loaded else { return Ok(None) };
-    let mut current = match loaded.has_attempts {
-        true => attempt(conn, id, loaded.execution.attempt_index)?,
-        false => None,
-    };
-    let execution = loaded.complete(current.as_mut());
-    Ok(Some((execution, current)))
+    let what = "load an execution";
+    let mut statement = prepared(conn, statement::EXECUTION_LOAD)?;
+    let mut rows = statement.query(params![id.partition(), id.uuid().into_bytes()]).doing(what)?;
+    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let (loaded, current) = row::execution(row, || highest_epoch(conn, id))?;
+    if loaded.is_plain {
+        conn.note_plain(&loaded.execution);
+    }
+    Ok(Some(loaded.complete(current)))
+}
+
+/// Only tools leave attempts of an execution that the engine has not claimed.
+fn highest_epoch(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<i64, EngineError> {
+    let values = params![id.partition(), id.uuid().into_bytes()];
+    let highest: Option<i64> = prepared(conn, statement::ATTEMPT_HIGHEST_EPOCH)?
+        .query_row(values, |row| row.get(0))
+        .doing("find the highest epoch of an execution")?;
+    Ok(highest.unwrap_or(0))
 }
 
 pub(crate) fn attempt(
@@ -105,7 +111,7 @@ pub(crate) fn attempts(
         .doing("load attempts")?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing("load attempts")? {
-        found.push(row::attempt(id, row)?);
+        found.extend(row::attempt(id, &mut Columns::of(row))?);
     }
     Ok(found)
 }

@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod execution;
 pub(crate) mod lane;
 pub(crate) mod lease;
+pub(crate) mod stream;
 
 use ff_core::EngineError;
 use ff_core::types::ExecutionId;

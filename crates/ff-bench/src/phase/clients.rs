@@ -13,12 +13,13 @@ use ff_core::types::ExecutionId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Bench, Duel, Slice, Times};
+use super::{Bench, Duel, Slice, Times, quotient};
 use crate::engine::{Engine, LEASE_TTL_MS, PAYLOAD, RESULT, execution_id};
 use crate::error::{BenchError, Doing as _};
 use crate::floor::{Floor, Work, connect};
-use crate::report::{Figure, Report, Target, Unit};
-use crate::stats::Stopwatch;
+use crate::process::thread_time;
+use crate::report::{Figure, Measure, Report, Section, Target, Unit};
+use crate::stats::{Stopwatch, median, number};
 
 const CLIENTS: usize = 64;
 
@@ -26,16 +27,25 @@ const SLICE: Duration = Duration::from_millis(400);
 
 const WARM_UP: usize = 2;
 
+/// The names of the threads that write, as the system knows them.
+const ENGINE_WRITER: &str = "ff-sqlite-write";
+const FLOOR_WRITER: &str = "ff-bench-floor";
+
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> {
     bench.progress.say("64 clients, engine and floor in turn");
     let path = bench.migrated("clients-engine")?;
     let engine = bench.runtime.block_on(Engine::open(&path))?;
     let committer = Committer::start(&bench.migrated("clients-floor")?)?;
+    let mut engine_cost = WriterCost::of(ENGINE_WRITER);
+    let mut floor_cost = WriterCost::of(FLOOR_WRITER);
     let duel = Duel::run(
         WARM_UP,
         bench.pick(30, 5),
-        || bench.runtime.block_on(slice(|| by_engine(engine.clone()))),
-        || bench.runtime.block_on(slice(|| by_floor(committer.requests.clone()))),
+        || engine_cost.measure(|| bench.runtime.block_on(slice(|| by_engine(engine.clone())))),
+        || {
+            let requests = &committer.requests;
+            floor_cost.measure(|| bench.runtime.block_on(slice(|| by_floor(requests.clone()))))
+        },
     )?;
     committer.stop()?;
 
@@ -47,7 +57,47 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
     ));
     let title = "64 clients; floor: group commit of up to 64 operations";
     report.sections.push(duel.section(title.to_owned()));
+    let mut section = Section::new("processor time of the thread that writes, per lifecycle");
+    let (engine, floor) = (engine_cost.median_ms(), floor_cost.median_ms());
+    section.row(
+        "64 clients",
+        vec![
+            Measure::new("engine", engine, Unit::Milliseconds),
+            Measure::new("floor", floor, Unit::Milliseconds),
+            Measure::new("floor/engine", quotient(floor, engine), Unit::Ratio),
+        ],
+    );
+    report.sections.push(section);
     Ok(())
+}
+
+/// What a lifecycle costs the one thread that writes. Unlike a rate, it hardly depends on what else the machine does.
+struct WriterCost {
+    thread: &'static str,
+    per_cycle_ms: Vec<f64>,
+}
+
+impl WriterCost {
+    fn of(thread: &'static str) -> Self {
+        Self { thread, per_cycle_ms: Vec::new() }
+    }
+
+    fn measure(
+        &mut self,
+        run: impl FnOnce() -> Result<Slice, BenchError>,
+    ) -> Result<Slice, BenchError> {
+        let before = thread_time(self.thread);
+        let slice = run()?;
+        let used = thread_time(self.thread).saturating_sub(before);
+        let cycles = number(slice.times.cycle.count());
+        self.per_cycle_ms.push(quotient(used.as_secs_f64() * 1e3, cycles));
+        Ok(slice)
+    }
+
+    /// The median over the slices; the first ones warm up.
+    fn median_ms(&self) -> f64 {
+        median(self.per_cycle_ms.get(WARM_UP..).unwrap_or_default())
+    }
 }
 
 async fn slice<F>(client: impl Fn() -> F) -> Result<Slice, BenchError>
@@ -121,7 +171,10 @@ impl Committer {
     fn start(path: &Path) -> Result<Self, BenchError> {
         let conn = connect(path)?;
         let (requests, waiting) = mpsc::channel();
-        let thread = thread::spawn(move || commit_groups(&mut Floor::prepare(&conn)?, &waiting));
+        let thread = thread::Builder::new()
+            .name(FLOOR_WRITER.to_owned())
+            .spawn(move || commit_groups(&mut Floor::prepare(&conn)?, &waiting))
+            .doing("start the floor's thread")?;
         Ok(Self { requests, thread })
     }
 

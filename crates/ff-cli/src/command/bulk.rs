@@ -246,7 +246,6 @@ pub(crate) async fn run(
     args: &SubmitArgs,
     path: &Path,
 ) -> Result<ExitCode> {
-    let draft = template(args);
     let limit = location.limits.payload_bytes;
     let (file, size) = if path == Path::new("-") {
         (None, None)
@@ -257,6 +256,7 @@ pub(crate) async fn run(
     let purpose = if args.wait { Purpose::Serve } else { Purpose::Submit };
     let store = Store::open(location, purpose).await?;
     let engine = store.engine();
+    let draft = template(engine.as_ref(), args).await?;
     let (rows, mut received) = mpsc::channel(READ_AHEAD);
     std::thread::Builder::new()
         .name("ff-lines".to_owned())

@@ -1,6 +1,8 @@
 //! `ff exec`: executions, looked at and steered.
 
-use std::io::{IsTerminal as _, Write as _};
+pub(crate) mod tail;
+mod why;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -16,6 +18,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Map, Value, json};
 
 use crate::command::submit::print_result;
+use crate::confirm::{Noun, confirmed};
 use crate::duration::{self, size};
 use crate::error::{Error, Exit, Result};
 use crate::filter::{ENDED, Filter, find_all, is_ended, next_page};
@@ -58,6 +61,10 @@ pub(crate) enum ExecCommand {
     Priority(PriorityArgs),
     /// Show every state change of an execution.
     Events(IdsArgs),
+    /// Print what an execution streams, live, until it ends.
+    Tail(tail::TailArgs),
+    /// Tell why executions are not running.
+    Why(IdsArgs),
 }
 
 /// Lists executions.
@@ -142,6 +149,14 @@ pub(crate) async fn run(
         ExecCommand::Replay(args) => replay(engine_ref, output, args).await,
         ExecCommand::Priority(args) => priority(engine_ref, output, args).await,
         ExecCommand::Events(args) => events(engine_ref, output, &args.ids).await,
+        ExecCommand::Tail(args) => {
+            let file = store.file();
+            tokio::select! {
+                answer = tail::tail(engine_ref, output, args) => answer,
+                gone = file.moved() => Err(gone),
+            }
+        }
+        ExecCommand::Why(args) => why::why(engine_ref, output, &args.ids).await,
     };
     drop(engine);
     store.close().await;
@@ -339,6 +354,13 @@ fn show(
         let tags: Vec<_> =
             summary.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.push(("tags", cell(tags.join(" "))));
+    }
+    if let Some(flow) = &summary.flow_id {
+        pairs.push(("flow", cell(id::show_flow(flow))));
+    }
+    if !summary.budget_ids.is_empty() {
+        let budgets: Vec<_> = summary.budget_ids.iter().map(id::show_budget).collect();
+        pairs.push(("budgets", cell(budgets.join(" "))));
     }
     if let Some(reason) = &summary.reason {
         pairs.push(("reason", cell(reason)));
@@ -540,33 +562,6 @@ async fn selected(
     }
 }
 
-/// Says how many it will be, and asks if there is more than one.
-fn confirmed(output: Output, verb: &str, count: usize, yes: bool) -> Result<()> {
-    if count <= 1 || yes {
-        return Ok(());
-    }
-    let asked = output.format == Format::Table
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
-    if asked {
-        eprint!("{verb} {count} executions? [y/N] ");
-        // The question is seen or not; the answer decides.
-        let _ = std::io::stderr().flush();
-        let mut line = String::new();
-        std::io::stdin()
-            .read_line(&mut line)
-            .map_err(|error| Error::io("read the answer", &error))?;
-        if matches!(line.trim(), "y" | "Y" | "yes") {
-            return Ok(());
-        }
-        return Err(Error::new(Exit::Error, "not_confirmed", "nothing was changed")
-            .why("the question was not answered with y"));
-    }
-    Err(Error::usage(format!("this would {verb} {count} executions"))
-        .why("more than one needs a confirmation")
-        .fix("look at them with `ff exec list` and the same filter, then add --yes"))
-}
-
 /// What became of one execution.
 type Changed = (ExecutionId, Result<PublicState, EngineError>);
 
@@ -634,7 +629,7 @@ fn tell(output: Output, verb: &str, done: &str, changes: Vec<Changed>) -> Result
 async fn cancel(engine: &dyn EngineBackend, output: Output, args: CancelArgs) -> Result<ExitCode> {
     let open: Vec<_> = PublicState::ALL.iter().copied().filter(|state| !is_ended(*state)).collect();
     let ids = selected(engine, &args.selection, &open).await?;
-    confirmed(output, "cancel", ids.len(), args.selection.yes)?;
+    confirmed(output, "cancel", Noun::Executions, ids.len(), args.selection.yes)?;
     let reason = args.reason.as_str();
     let changes = stream::iter(ids)
         .map(|id| async move {
@@ -661,7 +656,7 @@ async fn replay(engine: &dyn EngineBackend, output: Output, args: ReplayArgs) ->
     let unsuccessful: Vec<_> =
         ENDED.into_iter().filter(|state| *state != PublicState::Completed).collect();
     let ids = selected(engine, &args.selection, &unsuccessful).await?;
-    confirmed(output, "replay", ids.len(), args.selection.yes)?;
+    confirmed(output, "replay", Noun::Executions, ids.len(), args.selection.yes)?;
     let changes = stream::iter(ids)
         .map(|id| async move {
             let call = ReplayExecutionArgs {
@@ -720,15 +715,5 @@ mod tests {
         assert_eq!(preview(&[0xff, 0xfe]), "2 B of binary data");
         let long = "x".repeat(PAYLOAD_SHOWN + 1);
         assert!(preview(long.as_bytes()).ends_with("… (401 B)"));
-    }
-
-    #[test]
-    fn more_than_one_needs_a_yes() {
-        let output = Output::new(None, true, false);
-        assert!(confirmed(output, "cancel", 1, false).is_ok());
-        assert!(confirmed(output, "cancel", 2, true).is_ok());
-        let error = confirmed(output, "cancel", 2, false).unwrap_err();
-        assert_eq!(error.exit, Exit::Usage);
-        assert!(error.what.contains("cancel 2 executions"));
     }
 }

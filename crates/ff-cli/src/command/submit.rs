@@ -34,6 +34,9 @@ use crate::time;
 /// The namespace of everything the command line brings.
 pub(crate) const NAMESPACE: &str = "default";
 
+/// The lane of what names none.
+pub(crate) const DEFAULT_LANE: &str = "default";
+
 /// Who the command line says it is.
 const CREATOR: &str = "ff-cli";
 
@@ -50,12 +53,25 @@ pub(crate) struct SubmitArgs {
     /// Submit one execution per line of this file, `-` for stdin.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["payload", "key"])]
     jsonl: Option<PathBuf>,
-    /// The lane it waits in.
-    #[arg(long, default_value = "default", value_parser = parse_lane)]
-    lane: LaneId,
     /// An idempotency key: the same key again, within 24 hours, submits nothing new.
     #[arg(long)]
     key: Option<String>,
+    #[command(flatten)]
+    work: WorkFlags,
+    /// Wait for the end and print the result; exit code 5 if it did not complete.
+    #[arg(short = 'f', long, visible_alias = "follow")]
+    pub(crate) wait: bool,
+    /// Wait at most this long; exit code 6 after it.
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = parse_positive)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How an execution is to be run.
+#[derive(Debug, Args)]
+pub(crate) struct WorkFlags {
+    /// The lane it waits in [default: default; for a child, its parent's].
+    #[arg(long, value_parser = parse_lane)]
+    pub(crate) lane: Option<LaneId>,
     /// Not before this long from now.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     delay: Option<Duration>,
@@ -83,12 +99,39 @@ pub(crate) struct SubmitArgs {
     /// How often an attempt whose worker died is followed by another [default: 3].
     #[arg(long, value_name = "N")]
     max_reclaims: Option<u32>,
-    /// Wait for the end and print the result; exit code 5 if it did not complete.
-    #[arg(short = 'f', long, visible_alias = "follow")]
-    pub(crate) wait: bool,
-    /// Wait at most this long; exit code 6 after it.
-    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = parse_positive)]
-    pub(crate) timeout: Option<Duration>,
+    /// A budget it spends from, by name or id; may be repeated.
+    #[arg(long, value_name = "BUDGET", value_delimiter = ',')]
+    budget: Vec<String>,
+}
+
+impl WorkFlags {
+    /// Puts into a draft what the flags say, except the lane.
+    pub(crate) async fn fill(&self, engine: &dyn EngineBackend, draft: &mut Draft) -> Result<()> {
+        refuse_repeated_tags(&self.tag)?;
+        self.put(draft);
+        for name in &self.budget {
+            let budget = id::resolve_budget(engine, name).await?;
+            if !draft.wishes.budgets.contains(&budget) {
+                draft.wishes.budgets.push(budget);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, draft: &mut Draft) {
+        draft.priority = self.priority;
+        draft.tags = self.tag.iter().cloned().collect();
+        draft.delay = self.delay;
+        draft.deadline = self.deadline;
+        draft.wishes = Wishes {
+            retries: self.retries,
+            backoff: self.backoff.clone(),
+            attempt_timeout: self.attempt_timeout,
+            max_reclaims: self.max_reclaims,
+            capabilities: self.capability.iter().cloned().collect(),
+            budgets: Vec::new(),
+        };
+    }
 }
 
 const SUBMIT_HELP: &str = r#"Each line of --jsonl is an object:
@@ -117,12 +160,36 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// An execution of which only the lane is known.
+    pub(crate) fn of_lane(lane: LaneId) -> Self {
+        Self {
+            kind: String::new(),
+            payload: Vec::new(),
+            lane,
+            key: None,
+            priority: 0,
+            tags: HashMap::new(),
+            delay: None,
+            deadline: None,
+            wishes: Wishes::default(),
+        }
+    }
+
     /// The engine's form of it, under a new id.
     pub(crate) fn args(self, now: TimestampMs) -> CreateExecutionArgs {
+        let id = new_id(&self.lane);
+        self.args_as(id, now)
+    }
+
+    /// The engine's form of it.
+    pub(crate) fn args_as(
+        self,
+        execution_id: ExecutionId,
+        now: TimestampMs,
+    ) -> CreateExecutionArgs {
         let later = |span: Duration| {
             TimestampMs(now.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
         };
-        let execution_id = new_id(&self.lane);
         CreateExecutionArgs {
             partition_id: execution_id.partition(),
             execution_id,
@@ -250,7 +317,7 @@ fn refuse_repeated_tags(tags: &[(String, String)]) -> Result<()> {
 }
 
 pub(crate) async fn run(location: &Location, output: Output, args: SubmitArgs) -> Result<ExitCode> {
-    refuse_repeated_tags(&args.tag)?;
+    refuse_repeated_tags(&args.work.tag)?;
     match &args.jsonl {
         Some(path) => bulk::run(location, output, &args, path).await,
         None => one(location, output, &args).await,
@@ -258,39 +325,36 @@ pub(crate) async fn run(location: &Location, output: Output, args: SubmitArgs) -
 }
 
 /// What the flags say about each execution.
-pub(crate) fn template(args: &SubmitArgs) -> Draft {
-    Draft {
-        kind: args.kind.clone().unwrap_or_default(),
-        payload: Vec::new(),
-        lane: args.lane.clone(),
-        key: args.key.clone(),
-        priority: args.priority,
-        tags: args.tag.iter().cloned().collect(),
-        delay: args.delay,
-        deadline: args.deadline,
-        wishes: Wishes {
-            retries: args.retries,
-            backoff: args.backoff.clone(),
-            attempt_timeout: args.attempt_timeout,
-            max_reclaims: args.max_reclaims,
-            capabilities: args.capability.iter().cloned().collect(),
-        },
-    }
+pub(crate) async fn template(engine: &dyn EngineBackend, args: &SubmitArgs) -> Result<Draft> {
+    let mut draft = drafted(args);
+    args.work.fill(engine, &mut draft).await?;
+    Ok(draft)
+}
+
+/// What the flags say, without what only the store knows.
+fn drafted(args: &SubmitArgs) -> Draft {
+    let lane = args.work.lane.clone().unwrap_or_else(|| LaneId::new(DEFAULT_LANE));
+    let mut draft = Draft::of_lane(lane);
+    draft.kind = args.kind.clone().unwrap_or_default();
+    draft.key.clone_from(&args.key);
+    args.work.put(&mut draft);
+    draft
 }
 
 async fn one(location: &Location, output: Output, args: &SubmitArgs) -> Result<ExitCode> {
-    let mut draft = template(args);
-    draft
+    drafted(args)
         .check()
         .map_err(|Refusal { why, fix }| Error::usage("cannot submit this").why(why).fix(fix))?;
     let limit = location.limits.payload_bytes;
     let source = args.payload.clone();
-    draft.payload = tokio::task::spawn_blocking(move || read_payload(source.as_deref(), limit))
+    let payload = tokio::task::spawn_blocking(move || read_payload(source.as_deref(), limit))
         .await
         .map_err(|error| Error::io("read the payload", &io::Error::other(error)))??;
     let purpose = if args.wait { Purpose::Serve } else { Purpose::Submit };
     let store = Store::open(location, purpose).await?;
     let engine = store.engine();
+    let mut draft = template(engine.as_ref(), args).await?;
+    draft.payload = payload;
     let now = engine_now(engine.as_ref()).await?;
     let created = engine
         .create_execution(draft.args(now))
@@ -334,7 +398,7 @@ fn too_large(what: &str, size: u64, limit: usize) -> Error {
         .fix("submit a reference to the data, or raise --payload-limit (at most 16MiB)")
 }
 
-fn read_payload(source: Option<&str>, limit: usize) -> Result<Vec<u8>> {
+pub(crate) fn read_payload(source: Option<&str>, limit: usize) -> Result<Vec<u8>> {
     let limit_u64 = u64::try_from(limit).unwrap_or(u64::MAX);
     let source = match source {
         None => return Ok(Vec::new()),

@@ -6,7 +6,10 @@
 //!            └─ watcher (one for all): learns within 250 ms that a lease is gone
 //! ```
 //!
-//! A lost lease, whoever noticed it, ends COMMAND and reports nothing: the execution is someone else's
+//! COMMAND itself may give its lease back, by `ff task suspend` or `delay`: then it is let end, its exit code
+//! ends nothing, and the execution comes back when its wait is over, with its signals in a file.
+//!
+//! A lease lost otherwise, whoever noticed it, ends COMMAND and reports nothing: the execution is someone else's
 //! or over. The first SIGTERM or Ctrl-C stops claiming; the second ends the commands and gives their
 //! leases back, so that the same attempt is taken up elsewhere at once; the third does not wait.
 //! A claim is never dropped half-way: what it brings after a stop is given back.
@@ -14,20 +17,21 @@
 //! A store that fails for good — its file taken away, its writer stopped, or every call failing for ten
 //! seconds — ends the worker as the second signal does, with the reason and exit code 1.
 
+mod lease;
+mod verdict;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use ff_core::EngineError;
-use ff_core::backend::{
-    CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Handle,
-};
-use ff_core::contracts::{CHECK_LEASES_MAX, CLAIM_BATCH_MAX, ClaimedWork, LeaseStanding};
+use ff_core::backend::{CapabilitySet, ClaimPolicy, FailureClass, FailureReason, Handle};
+use ff_core::contracts::{CLAIM_BATCH_MAX, ClaimedWork};
 use ff_core::engine_backend::EngineBackend;
 use ff_core::engine_error::ValidationKind;
 use ff_core::types::{LaneId, WorkerId, WorkerInstanceId};
@@ -36,23 +40,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::command::task::HANDLE_VARIABLE;
+use crate::command::work::lease::{Loss, Slot, gone, keep, watch_leases};
+use crate::command::work::verdict::{Verdict, failed, too_large, verdict};
 use crate::duration;
 use crate::error::{Error, Exit, Result, Retry, STOPPED_FIX, is_storage};
 use crate::filter::parse_lane;
 use crate::id;
 use crate::output::{Format, Output, escape};
-use crate::process::{Event, Left, Running, Spawner, Task, describe};
+use crate::process::{Event, Running, Spawner, Task};
+use crate::signals::SignalsFile;
 use crate::store::{File, Location, Purpose, Store, absolute};
 use crate::time;
 
-/// How often the watcher asks for all leases: a cancel is learnt well within a second.
-const WATCH: Duration = Duration::from_millis(250);
-
 /// How long one claim waits. It bounds how long a stop waits for the claim to come back.
 const CLAIM_WAIT: Duration = Duration::from_millis(500);
-
-/// Between two tries of a renewal at most.
-const RENEW_AGAIN: Duration = Duration::from_secs(2);
 
 /// After this long without a claim the user is told why, and again after every [`TELL_AGAIN`].
 const TELL_AFTER: Duration = Duration::from_secs(1);
@@ -61,20 +63,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// The shortest lease: below it a busy disk alone loses leases.
 const LEASE_TTL_MIN: Duration = Duration::from_millis(200);
 
-/// Exit codes of sysexits.h that no other attempt would change.
-const PERMANENT: [(i32, &str); 11] = [
-    (64, "EX_USAGE"),
-    (65, "EX_DATAERR"),
-    (66, "EX_NOINPUT"),
-    (67, "EX_NOUSER"),
-    (68, "EX_NOHOST"),
-    (70, "EX_SOFTWARE"),
-    (72, "EX_OSFILE"),
-    (73, "EX_CANTCREAT"),
-    (76, "EX_PROTOCOL"),
-    (77, "EX_NOPERM"),
-    (78, "EX_CONFIG"),
-];
+/// How long a command may go on after it gave its lease back.
+const PARKED_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a command on every execution of some lanes.
 #[derive(Debug, Args)]
@@ -121,7 +111,11 @@ COMMAND reads the payload from stdin and writes the result to stdout. Its enviro
   FF_ATTEMPT       counts from 1
   FF_LEASE_EPOCH   the fencing number: hand it to what COMMAND changes, refuse a smaller one there
   FF_STORE         the store, as an absolute path
-  FF_HANDLE        opaque
+  FF_HANDLE        opaque; `ff task` needs it
+  FF_SIGNALS_FILE  after a wait that was answered: a file with the answers as JSON
+
+With `ff task` COMMAND tells its progress, streams, spends, waits and spawns. After `ff task suspend` or
+`delay` its exit code ends nothing, and it is run again when the wait is over.
 
 Its exit code says what becomes of the attempt:
   0                                        completed, with stdout as the result
@@ -171,6 +165,8 @@ enum Outcome {
     Completed,
     Retried,
     Failed,
+    /// The command gave the lease back, to be run again later.
+    Parked,
     /// The lease was gone; nothing was reported.
     Lost,
     /// The lease was given back.
@@ -182,6 +178,7 @@ struct Tally {
     completed: u64,
     retried: u64,
     failed: u64,
+    parked: u64,
     lost: u64,
     released: u64,
 }
@@ -192,35 +189,11 @@ impl Tally {
             Outcome::Completed => &mut self.completed,
             Outcome::Retried => &mut self.retried,
             Outcome::Failed => &mut self.failed,
+            Outcome::Parked => &mut self.parked,
             Outcome::Lost => &mut self.lost,
             Outcome::Released => &mut self.released,
         };
         *counter += 1;
-    }
-}
-
-/// One attempt in hand.
-struct Slot {
-    handle: Handle,
-    /// Set once, with the reason, when the lease is known to be gone.
-    lost: watch::Sender<Option<String>>,
-    /// When the lease ends unless it is renewed, by the local clock.
-    lease_end: Mutex<Instant>,
-}
-
-impl Slot {
-    fn lease_end(&self) -> Instant {
-        *lock(&self.lease_end)
-    }
-
-    fn lose(&self, why: String) {
-        self.lost.send_if_modified(|lost| {
-            let first = lost.is_none();
-            if first {
-                *lost = Some(why);
-            }
-            first
-        });
     }
 }
 
@@ -317,12 +290,17 @@ fn tell(output: Output, tally: &Tally) -> Result<()> {
             "completed": tally.completed,
             "retried": tally.retried,
             "failed": tally.failed,
+            "parked": tally.parked,
             "lost": tally.lost,
             "released": tally.released,
         })),
         Format::Table if !output.quiet => {
+            let parked = match tally.parked {
+                0 => String::new(),
+                parked => format!("{parked} parked, "),
+            };
             eprintln!(
-                "{} completed, {} to retry, {} failed, {} lost, {} given back",
+                "{} completed, {} to retry, {} failed, {parked}{} lost, {} given back",
                 tally.completed, tally.retried, tally.failed, tally.lost, tally.released
             );
             Ok(())
@@ -469,80 +447,10 @@ async fn answer_of(
     }
 }
 
-/// Asks at intervals whether the leases in hand are still held.
-async fn watch_leases(worker: Arc<Worker>) {
-    let mut ticks = tokio::time::interval(WATCH);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut retry = Retry::default();
-    loop {
-        ticks.tick().await;
-        let slots: Vec<_> = lock(&worker.slots).values().cloned().collect();
-        for slots in slots.chunks(CHECK_LEASES_MAX) {
-            let handles: Vec<_> = slots.iter().map(|slot| slot.handle.clone()).collect();
-            match worker.engine.check_leases(&handles).await {
-                Ok(standings) => {
-                    retry = Retry::default();
-                    for (slot, standing) in slots.iter().zip(standings) {
-                        if let LeaseStanding::Lost { reason, .. } = standing {
-                            slot.lose(reason);
-                        }
-                    }
-                }
-                Err(error) if is_storage(&error) && retry.after(&error).is_none() => {
-                    worker.fail("check the leases", &error);
-                }
-                // The keeper notices a store that stays busy.
-                Err(error) => tracing::warn!(%error, "cannot check the leases"),
-            }
-        }
-    }
-}
-
 /// Ends the worker when its database file is taken away.
 async fn watch_file(worker: Arc<Worker>, file: File) {
     let failure = file.moved().await;
     worker.give_up(failure, Stage::Stop);
-}
-
-/// Renews a lease until it is gone or the task is aborted.
-async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
-    let mut pause = worker.lease_ttl / 3;
-    let mut retry = Retry::default();
-    loop {
-        tokio::time::sleep(pause).await;
-        let asked = time::instant();
-        match worker.engine.renew(&slot.handle).await {
-            Ok(_) => {
-                *lock(&slot.lease_end) = asked + worker.lease_ttl;
-                pause = worker.lease_ttl / 3;
-                retry = Retry::default();
-            }
-            Err(error) if retry.after(&error).is_none() => {
-                if is_storage(&error) {
-                    // The stop that follows ends the command.
-                    return worker.fail("renew a lease", &error);
-                }
-                return slot.lose(error.to_string());
-            }
-            Err(error) if time::instant() >= slot.lease_end() => {
-                return slot.lose(format!("the lease ran out while renewing failed: {error}"));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot renew a lease yet");
-                pause = (worker.lease_ttl / 20).min(RENEW_AGAIN);
-            }
-        }
-    }
-}
-
-/// Waits until the lease is known to be gone, and says why.
-async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
-    let why = lost.wait_for(Option::is_some).await.ok().map(|why| why.clone());
-    match why {
-        Some(why) => why.unwrap_or_default(),
-        // The slot that would say so is gone itself, and with it the attempt.
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until the worker has been asked to stop this firmly.
@@ -552,12 +460,6 @@ async fn reached(stage: &mut watch::Receiver<Stage>, asked: Stage) {
         // Nobody listens for signals any more, so none comes.
         std::future::pending::<()>().await;
     }
-}
-
-/// What the worker tells the engine about an attempt.
-enum Verdict {
-    Complete(Vec<u8>),
-    Fail(String, FailureClass),
 }
 
 impl Worker {
@@ -656,6 +558,8 @@ impl Worker {
         let (lost, lost_seen) = watch::channel(None);
         let slot = Arc::new(Slot {
             handle: work.handle.clone(),
+            execution_id: work.execution_id.clone(),
+            attempt_index: work.attempt_index,
             lost,
             lease_end: Mutex::new(time::instant() + self.lease_ttl),
         });
@@ -685,19 +589,24 @@ impl Worker {
         key
     }
 
-    fn task(&self, work: ClaimedWork) -> Task {
-        let env: [(&'static str, OsString); 7] = [
+    fn task(&self, work: ClaimedWork, signals: Option<&SignalsFile>) -> Task {
+        let mut env: Vec<(&'static str, OsString)> = vec![
             ("FF_EXECUTION_ID", id::show(&work.execution_id).into()),
             ("FF_KIND", work.execution_kind.into()),
             ("FF_LANE", work.lane_id.as_str().into()),
             ("FF_ATTEMPT", (u64::from(work.attempt_index.0) + 1).to_string().into()),
             ("FF_LEASE_EPOCH", work.lease_epoch.to_string().into()),
             ("FF_STORE", self.store.clone().into()),
-            ("FF_HANDLE", hex::encode(work.handle.opaque.as_bytes()).into()),
+            (HANDLE_VARIABLE, hex::encode(work.handle.opaque.as_bytes()).into()),
         ];
+        // Always set: a worker that is itself a command's child must not hand on its own.
+        env.push((
+            "FF_SIGNALS_FILE",
+            signals.map_or_else(OsString::new, |file| file.path().into()),
+        ));
         Task {
             argv: self.argv.clone(),
-            env: env.into(),
+            env,
             stdin: work.input_payload,
             stdout_max: self.result_max,
             show_stderr: !self.quiet,
@@ -708,9 +617,20 @@ impl Worker {
         self: &Arc<Self>,
         work: ClaimedWork,
         slot: &Slot,
-        mut lost: watch::Receiver<Option<String>>,
+        mut lost: watch::Receiver<Option<Loss>>,
     ) -> (Outcome, String) {
-        let task = self.task(work);
+        // It is there for as long as the command runs.
+        let signals = match work.signals.as_slice() {
+            [] => None,
+            signals => match SignalsFile::write(signals) {
+                Ok(file) => Some(file),
+                Err(error) => {
+                    let reason = format!("cannot write the signals for the command: {error}");
+                    return self.report(slot, Verdict::Fail(reason, FailureClass::Transient)).await;
+                }
+            },
+        };
+        let task = self.task(work, signals.as_ref());
         let mut command = match self.spawner.spawn(task).await {
             Ok(command) => command,
             Err(error) => {
@@ -721,10 +641,13 @@ impl Worker {
         let mut stage = self.stage.clone();
         let event = tokio::select! {
             event = command.event() => event,
-            why = gone(&mut lost) => {
+            loss = gone(&mut lost) => {
+                if loss.parked {
+                    return self.let_end(command, &loss).await;
+                }
                 self.end(&mut command).await;
                 command.finish().await;
-                return (Outcome::Lost, format!("stopped, the lease is gone: {why}"));
+                return (Outcome::Lost, format!("stopped, the lease is gone: {}", loss.why));
             }
             () = reached(&mut stage, Stage::Stop) => {
                 self.end(&mut command).await;
@@ -756,6 +679,23 @@ impl Worker {
             }
         };
         self.report(slot, verdict).await
+    }
+
+    /// Waits for a command that has given its lease back. It is ended if it does not end.
+    async fn let_end(&self, mut command: Running, loss: &Loss) -> (Outcome, String) {
+        let mut stage = self.stage.clone();
+        let ended = tokio::select! {
+            event = tokio::time::timeout(PARKED_GRACE, command.event()) => {
+                matches!(event, Ok(Ok(Event::Ended(_))))
+            }
+            () = reached(&mut stage, Stage::Stop) => false,
+        };
+        if !ended {
+            self.end(&mut command).await;
+        }
+        command.finish().await;
+        let note = if ended { "" } else { "; the command was stopped, its lease being gone" };
+        (Outcome::Parked, format!("is {}{note}", loss.why))
     }
 
     /// SIGTERM, the grace, SIGKILL; a third signal to the worker ends the grace.
@@ -833,120 +773,21 @@ impl Worker {
                     Verdict::Complete(_),
                     EngineError::Validation { kind: ValidationKind::PayloadTooLarge, detail },
                 ) => verdict = Verdict::Fail(detail, FailureClass::Permanent),
-                (_, error) => return (Outcome::Lost, format!("ended, but not recorded: {error}")),
+                (_, error) => {
+                    let loss = self.loss_by(slot, &error).await;
+                    if loss.parked {
+                        return (Outcome::Parked, format!("is {}", loss.why));
+                    }
+                    return (Outcome::Lost, format!("ended, but not recorded: {}", loss.why));
+                }
             }
         }
     }
 }
 
-fn failed(reason: &str, outcome: &FailOutcome) -> (Outcome, String) {
-    let first = reason.lines().next().unwrap_or_default();
-    match outcome {
-        FailOutcome::RetryScheduled { delay_until } => {
-            let wait = time::relative(delay_until.0, time::epoch_ms());
-            (Outcome::Retried, format!("failed, next attempt {wait}: {first}"))
-        }
-        FailOutcome::TerminalFailed => (Outcome::Failed, format!("failed for good: {first}")),
-    }
-}
-
-fn too_large(limit: usize) -> Verdict {
-    Verdict::Fail(
-        format!(
-            "the result is too large: the command wrote more than {limit} bytes to stdout, and the \
-             limit is {limit} bytes; store the data elsewhere and write a reference, or raise \
-             --result-limit"
-        ),
-        FailureClass::Permanent,
-    )
-}
-
-/// What an ended command means for its attempt.
-fn verdict(status: ExitStatus, left: Left, limit: usize) -> Verdict {
-    if left.too_large {
-        return too_large(limit);
-    }
-    if status.success() {
-        return match left.unread {
-            None => Verdict::Complete(left.stdout),
-            Some(why) => Verdict::Fail(
-                format!("the result could not be read to its end: {why}"),
-                FailureClass::Transient,
-            ),
-        };
-    }
-    let permanent =
-        status.code().and_then(|code| PERMANENT.iter().find(|(known, _)| *known == code));
-    let class = match permanent {
-        Some(_) => FailureClass::Permanent,
-        None => FailureClass::Transient,
-    };
-    let mut reason = describe(status);
-    if let Some((_, name)) = permanent {
-        reason = format!("{reason} ({name})");
-    }
-    if !left.stderr_tail.is_empty() {
-        reason = format!("{reason}: {}", left.stderr_tail);
-    }
-    Verdict::Fail(reason, class)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
     use super::*;
-
-    fn after(raw: i32, stderr: &str) -> Verdict {
-        let left = Left {
-            stdout: b"out".to_vec(),
-            too_large: false,
-            unread: None,
-            stderr_tail: stderr.to_owned(),
-        };
-        verdict(ExitStatus::from_raw(raw), left, 10)
-    }
-
-    #[test]
-    fn an_exit_code_decides_between_the_three_ends() {
-        assert!(matches!(after(0, "noise"), Verdict::Complete(out) if out == b"out"));
-        for code in 1..=255 {
-            let Verdict::Fail(reason, class) = after(code << 8, "") else {
-                panic!("exit code {code} completed")
-            };
-            let expected = match code {
-                64..=68 | 70 | 72 | 73 | 76..=78 => FailureClass::Permanent,
-                _ => FailureClass::Transient,
-            };
-            assert_eq!(class, expected, "{code}");
-            assert!(reason.contains(&code.to_string()));
-        }
-        assert!(matches!(after(9, ""), Verdict::Fail(_, FailureClass::Transient)));
-    }
-
-    #[test]
-    fn the_reason_is_the_exit_and_the_end_of_stderr() {
-        let Verdict::Fail(reason, _) = after(65 << 8, "no such column") else { panic!() };
-        assert_eq!(reason, "exit code 65 (EX_DATAERR): no such column");
-    }
-
-    #[test]
-    fn a_result_that_is_too_large_fails_for_good_whatever_the_exit_code() {
-        let left = || Left {
-            stdout: Vec::new(),
-            too_large: true,
-            unread: None,
-            stderr_tail: String::new(),
-        };
-        let Verdict::Fail(reason, class) = verdict(ExitStatus::from_raw(0), left(), 10) else {
-            panic!()
-        };
-        let cut = Left { too_large: false, unread: Some("EIO".to_owned()), ..left() };
-        let cut = verdict(ExitStatus::from_raw(0), cut, 10);
-        assert!(matches!(cut, Verdict::Fail(_, FailureClass::Transient)), "half a result");
-        assert_eq!(class, FailureClass::Permanent);
-        assert!(reason.contains("more than 10 bytes"));
-    }
 
     #[test]
     fn a_program_is_looked_for_before_anything_is_claimed() {

@@ -1,5 +1,7 @@
 //! Budgets and quotas.
 
+#![expect(missing_docs, reason = "a behaviour's name says what must be true")]
+
 use ff_core::backend::UsageDimensions;
 use ff_core::contracts::{
     BindQuotaArgs, BudgetOverview, BudgetStatus, CheckAdmissionArgs, CheckAdmissionResult,

@@ -10,7 +10,6 @@ use ff_core::state::{
     AttemptState, BlockingReason, EligibilityState, LifecyclePhase, OwnershipState, PublicState,
     TerminalOutcome,
 };
-use ff_core::types::BudgetId;
 
 use crate::harness::{Bench, LANE, Refusal, fixed};
 
@@ -331,12 +330,12 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
             }),
         ),
         (
-            "stream_policy",
+            "stream_policy.retention_ttl_ms",
             bench.submit().policy(|policy| {
                 policy.stream_policy = Some(StreamPolicy {
                     durability_mode: "buffered".to_owned(),
                     retention_maxlen: 1,
-                    retention_ttl_ms: None,
+                    retention_ttl_ms: Some(1),
                 });
             }),
         ),

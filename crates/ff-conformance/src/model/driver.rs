@@ -145,7 +145,7 @@ impl World {
 
     async fn step(&mut self, command: &Command, everything: bool) -> Result<(), String> {
         self.step += 1;
-        self.now = engine_time(&self.pair.oracle).await?;
+        self.now = self.engine_time().await?;
         if let Command::Time(step) = command {
             let operation = self.move_clock(*step);
             *self.tally.entry((operation, "ok".to_owned())).or_default() += 1;
@@ -165,7 +165,7 @@ impl World {
                 *self.tally.entry((TRANSITIONS, transition.cause)).or_default() += 1;
             }
         }
-        self.now = engine_time(&self.pair.oracle).await?;
+        self.now = self.engine_time().await?;
         for slot in 0..SLOTS {
             for what in READS {
                 self.ask_both(&Command::Read { slot, what }).await?;
@@ -216,6 +216,13 @@ impl World {
         );
         self.held.push((HandleKind::Fresh, payload));
         Ok(())
+    }
+
+    /// What both engines show: what one has shown, it does not take back.
+    async fn engine_time(&self) -> Result<TimestampMs, String> {
+        let subject = engine_time(&self.pair.subject).await?;
+        let oracle = engine_time(&self.pair.oracle).await?;
+        difference("engine times", &subject, &oracle).map_or(Ok(oracle), Err)
     }
 
     async fn compare_pulse(&mut self) -> Result<(), String> {
@@ -468,7 +475,7 @@ fn flaw(args: &mut CreateExecutionArgs, flaw: Flaw) {
             args.policy.get_or_insert_default().stream_policy = Some(StreamPolicy {
                 durability_mode: "buffered".to_owned(),
                 retention_maxlen: 1,
-                retention_ttl_ms: None,
+                retention_ttl_ms: Some(1),
             });
         }
         Flaw::PolicyOutOfBounds => {

@@ -14,7 +14,7 @@ use ff_core::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use ff_core::machine::execution::{Complete, Fail};
 use ff_core::machine::lease::Renew;
 use ff_core::state::PublicState;
-use ff_core::store::{Reader, Store, Wake};
+use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
 
 use super::*;
@@ -157,6 +157,14 @@ impl Store for Wrong {
 
     async fn wait(&self, wake: Wake, seen: u64, timeout: Duration) {
         self.right.wait(wake, seen, timeout).await;
+    }
+
+    fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError> {
+        self.right.watch_stream(stream)
+    }
+
+    async fn wait_stream(&self, watch: &mut StreamWatch, timeout: Duration) {
+        self.right.wait_stream(watch, timeout).await;
     }
 
     async fn shut_down(&self, grace: Duration) -> Result<(), EngineError> {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::policy::ExecutionPolicy;
 use crate::state::{AttemptType, PublicState, StateVector};
 use crate::types::{
-    AttemptId, AttemptIndex, CancelSource, ExecutionId, FlowId, LaneId, LeaseEpoch, LeaseFence,
-    LeaseId, Namespace, TimestampMs, WaitpointId, WorkerId, WorkerInstanceId,
+    AttemptId, AttemptIndex, BudgetId, CancelSource, ExecutionId, FlowId, LaneId, LeaseEpoch,
+    LeaseFence, LeaseId, Namespace, TimestampMs, WaitpointId, WorkerId, WorkerInstanceId,
 };
 
 /// Most executions one `create_executions` takes.
@@ -370,6 +370,9 @@ pub struct ExecutionSummary {
     pub progress_pct: Option<u8>,
     pub progress_message: Option<String>,
     pub tags: BTreeMap<String, String>,
+    /// What it spends from, as its policy names them.
+    #[serde(default)]
+    pub budget_ids: Vec<BudgetId>,
 }
 
 impl ExecutionSummary {
@@ -407,6 +410,7 @@ impl ExecutionSummary {
             progress_pct: None,
             progress_message: None,
             tags: BTreeMap::new(),
+            budget_ids: Vec::new(),
         }
     }
 }

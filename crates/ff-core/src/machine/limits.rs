@@ -110,3 +110,29 @@ pub const GATE_SWEEP_AGAIN_MS: u64 = 1_000;
 
 /// A gate whose rows cannot be read is looked at again after this.
 pub const GATE_UNREADABLE_AGAIN_MS: u64 = 30_000;
+/// Largest payload of one frame, in bytes (contract A.2).
+pub const FRAME_MAX_BYTES: usize = 64 * 1024;
+
+/// Largest summary document, in bytes. Every patch reads and writes all of it.
+pub const SUMMARY_MAX_BYTES: usize = 256 * 1024;
+
+/// How many objects and lists of a summary's patch may lie inside one another.
+pub const PATCH_DEPTH_MAX: usize = 16;
+
+/// Durable frames that a stream keeps unless its policy says otherwise.
+pub const DURABLE_FRAMES_KEPT: u64 = 10_000;
+
+/// Most durable frames that a policy may keep: 6.4 GB of the largest ones.
+pub const DURABLE_FRAMES_KEPT_MAX: u64 = 100_000;
+
+/// Patches that a stream keeps; the merged document is what counts.
+pub const SUMMARY_FRAMES_KEPT: u64 = 64;
+
+/// Most best-effort frames that a stream keeps, whatever its rate.
+pub const BEST_EFFORT_KEPT_MAX: u32 = 16_384;
+
+/// Most frames that one append removes.
+pub const STREAM_TRIM_STEP_MAX: u64 = 256;
+
+/// Fields of frames, in bytes, after which a page of a stream ends: a reader holds no more.
+pub const STREAM_PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;

@@ -1,6 +1,8 @@
 //! What a policy may say, and what it means for one execution.
 
-use super::limits::{BUDGETS_PER_EXECUTION_MAX, DELAY_MAX_MS, RECLAIMS_WITHOUT_POLICY};
+use super::limits::{
+    BUDGETS_PER_EXECUTION_MAX, DELAY_MAX_MS, DURABLE_FRAMES_KEPT_MAX, RECLAIMS_WITHOUT_POLICY,
+};
 use super::retry;
 use super::rows::Execution;
 use crate::EngineError;
@@ -41,6 +43,21 @@ pub fn validate(policy: &ExecutionPolicy) -> Result<(), EngineError> {
             policy.budget_ids.len()
         ));
     }
+    if let Some(stream) = &policy.stream_policy {
+        if !["buffered", "durable"].contains(&stream.durability_mode.as_str()) {
+            return refused(format!(
+                "policy.stream_policy.durability_mode is `{}`; give `buffered` or `durable`",
+                stream.durability_mode
+            ));
+        }
+        if stream.retention_maxlen > DURABLE_FRAMES_KEPT_MAX {
+            return refused(format!(
+                "policy.stream_policy.retention_maxlen is {}; give at most \
+                 {DURABLE_FRAMES_KEPT_MAX}",
+                stream.retention_maxlen
+            ));
+        }
+    }
     if policy.dedup_window_ms.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
         return refused(format!("policy.dedup_window_ms: give 1 to {DELAY_MAX_MS} ms"));
     }
@@ -53,7 +70,10 @@ fn unsupported(policy: &ExecutionPolicy) -> Option<&'static str> {
     let inert = [
         ("suspension_policy", policy.suspension_policy.is_some()),
         ("fallback_policy", policy.fallback_policy.is_some()),
-        ("stream_policy", policy.stream_policy.is_some()),
+        (
+            "stream_policy.retention_ttl_ms",
+            policy.stream_policy.as_ref().is_some_and(|stream| stream.retention_ttl_ms.is_some()),
+        ),
         (
             "max_signals_per_execution",
             policy.max_signals_per_execution
@@ -184,7 +204,7 @@ mod tests {
         let stream = StreamPolicy {
             durability_mode: "buffered".to_owned(),
             retention_maxlen: 1,
-            retention_ttl_ms: None,
+            retention_ttl_ms: Some(1),
         };
         for (field, policy) in [
             (
@@ -198,7 +218,10 @@ mod tests {
                     ..empty()
                 },
             ),
-            ("stream_policy", ExecutionPolicy { stream_policy: Some(stream), ..empty() }),
+            (
+                "stream_policy.retention_ttl_ms",
+                ExecutionPolicy { stream_policy: Some(stream), ..empty() },
+            ),
             (
                 "max_signals_per_execution",
                 ExecutionPolicy { max_signals_per_execution: 9_999, ..empty() },
@@ -232,6 +255,31 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_stream_keeps_up_to_a_hundred_thousand_frames_in_two_modes() {
+        let with = |mode: &str, retention_maxlen| ExecutionPolicy {
+            stream_policy: Some(StreamPolicy {
+                durability_mode: mode.to_owned(),
+                retention_maxlen,
+                retention_ttl_ms: None,
+            }),
+            ..ExecutionPolicy::default()
+        };
+        for (mode, length) in [("buffered", 0), ("durable", 1), ("durable", 100_000)] {
+            assert!(validate(&with(mode, length)).is_ok());
+        }
+        assert_eq!(
+            told(&with("durable", 100_001)),
+            "validation: InvalidPolicyJson: policy.stream_policy.retention_maxlen is 100001; give \
+             at most 100000"
+        );
+        assert_eq!(
+            told(&with("lossy", 1)),
+            "validation: InvalidPolicyJson: policy.stream_policy.durability_mode is `lossy`; give \
+             `buffered` or `durable`"
+        );
     }
 
     #[test]

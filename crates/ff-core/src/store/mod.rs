@@ -7,6 +7,11 @@
 mod budget;
 
 pub use budget::{BudgetReader, LaneStanding};
+mod stream;
+
+pub use stream::{
+    FrameRange, STREAM_WAITERS_MAX, StreamKey, StreamReader, StreamWaiters, StreamWatch,
+};
 
 use std::any::Any;
 use std::future::Future;
@@ -76,6 +81,18 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// processes on the same store count. Costs next to nothing while it waits.
     fn wait(&self, wake: Wake, seen: u64, timeout: Duration) -> impl Future<Output = ()> + Send;
 
+    /// Registers a waiter for one stream, before its first read.
+    fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError>;
+
+    /// Returns once the stream may have changed since the watch was last armed, or after
+    /// `timeout`. Changes made by other processes on the same store count, as well as any they
+    /// make elsewhere; of this process only those of the stream. Costs nothing while it waits.
+    fn wait_stream(
+        &self,
+        watch: &mut StreamWatch,
+        timeout: Duration,
+    ) -> impl Future<Output = ()> + Send;
+
     /// Refuses new commands, finishes those that are queued, and ends background work.
     fn shut_down(&self, grace: Duration) -> impl Future<Output = Result<(), EngineError>> + Send;
 }
@@ -143,7 +160,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: BudgetReader {
+pub trait Reader: BudgetReader + StreamReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 

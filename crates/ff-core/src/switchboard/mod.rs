@@ -6,6 +6,7 @@
 mod budget;
 mod find;
 mod present;
+mod stream;
 mod subscribe;
 
 use std::any::Any;
@@ -18,10 +19,10 @@ use async_trait::async_trait;
 use crate::backend::{
     AppendFrameOutcome, CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy, FailOutcome,
     FailureClass, FailureReason, Frame, Handle, LeaseRenewal, PendingWaitpoint, PrepareOutcome,
-    ResumeSignal, ResumeToken, ScannerFilter, UsageDimensions,
+    ResumeSignal, ResumeToken, ScannerFilter, SummaryDocument, TailVisibility, UsageDimensions,
 };
 use crate::capability::{Capabilities, Supports};
-use crate::contracts::*;
+use crate::contracts::{self, *};
 use crate::engine_backend::{EngineBackend, validate_tag_key};
 use crate::engine_error::{ContentionKind, EngineError, StateKind, ValidationKind};
 use crate::handle_codec::{self, HandlePayload};
@@ -87,6 +88,8 @@ pub(crate) fn supports() -> Supports {
     supports.release_admission = true;
     supports.read_quota_policy_limits = true;
     supports.read_budget_usage_and_limits = true;
+    supports.stream_durable_summary = true;
+    supports.stream_best_effort_live = true;
     supports
 }
 
@@ -298,8 +301,12 @@ impl<S: Store> EngineBackend for S {
         self.execute(Progress { execution_id, fence, percent, message }).await
     }
 
-    async fn append_frame(&self, _: &Handle, _: Frame) -> Result<AppendFrameOutcome, EngineError> {
-        unavailable("append_frame")
+    async fn append_frame(
+        &self,
+        handle: &Handle,
+        frame: Frame,
+    ) -> Result<AppendFrameOutcome, EngineError> {
+        stream::append_frame(self, handle, frame).await
     }
 
     async fn complete(&self, handle: &Handle, result: Option<Vec<u8>>) -> Result<(), EngineError> {
@@ -513,6 +520,43 @@ impl<S: Store> EngineBackend for S {
 
     async fn describe_flow(&self, _: &FlowId) -> Result<Option<FlowSnapshot>, EngineError> {
         unavailable("describe_flow")
+    }
+
+    // ---- Streams ----
+
+    #[cfg(feature = "streaming")]
+    async fn read_stream(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+        from: contracts::StreamCursor,
+        to: contracts::StreamCursor,
+        count_limit: u64,
+    ) -> Result<StreamFrames, EngineError> {
+        stream::read_stream(self, id, attempt_index, &from, &to, count_limit).await
+    }
+
+    #[cfg(feature = "streaming")]
+    async fn tail_stream(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+        after: contracts::StreamCursor,
+        block_ms: u64,
+        count_limit: u64,
+        visibility: TailVisibility,
+    ) -> Result<StreamFrames, EngineError> {
+        let page = stream::TailPage { block_ms, count_limit, visibility };
+        stream::tail_stream(self, id, attempt_index, &after, page).await
+    }
+
+    #[cfg(feature = "streaming")]
+    async fn read_summary(
+        &self,
+        id: &ExecutionId,
+        attempt_index: AttemptIndex,
+    ) -> Result<Option<SummaryDocument>, EngineError> {
+        stream::read_summary(self, id, attempt_index).await
     }
 
     // ---- Reads ----

@@ -159,6 +159,7 @@ pub(super) fn summary(execution: Execution, current: Option<&Attempt>) -> Execut
     summary.progress_pct = execution.progress_pct;
     summary.progress_message = execution.progress_message;
     summary.tags = execution.tags;
+    summary.budget_ids = execution.policy.map_or_else(Vec::new, |policy| policy.budget_ids);
     summary
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ff_core::EngineError;
+use ff_core::backend::{Frame, FrameKind};
 use ff_core::contracts::{
     ClaimExecutionArgs, CreateExecutionArgs, CreateExecutionResult, IssueClaimGrantArgs,
     IssueGrantAndClaimArgs, IssueReclaimGrantArgs, ReclaimExecutionArgs,
@@ -20,6 +21,7 @@ use ff_core::machine::lease::{
     ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
 };
+use ff_core::machine::stream::AppendFrame;
 use ff_core::machine::sweep::{Due, Forget};
 use ff_core::machine::{Command, Context, Execution, Fence, Grant, GrantKind, Limits};
 use ff_core::partition::{Partition, PartitionFamily};
@@ -348,6 +350,13 @@ fn progress(world: &mut World) -> Result<String, EngineError> {
     Ok("done".to_owned())
 }
 
+fn append_frame(world: &mut World) -> Result<String, EngineError> {
+    let fence = world.fence();
+    let frame = Frame::new(b"line".to_vec(), FrameKind::Stdout);
+    let appended = world.run(&AppendFrame { execution_id: id(), fence, frame })?;
+    Ok(format!("frame {}", appended.frame_count))
+}
+
 fn change_priority(world: &mut World) -> Result<String, EngineError> {
     world.run(&ChangePriority { execution_id: id(), priority: 7 })?;
     Ok("done".to_owned())
@@ -432,6 +441,7 @@ pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("issue_grant_and_claim", issue_grant_and_claim),
     ("renew, by the holder", renew),
     ("progress, by the holder", progress),
+    ("append_frame, by the holder", append_frame),
     ("complete, by the holder", complete),
     ("complete, by an operator", complete_by_operator),
     ("fail, without a retry", fail),

@@ -6,6 +6,7 @@ use ff_core::EngineError;
 use ff_core::contracts::{BudgetOverage, QuotaHolder};
 use ff_core::machine::budget::GateKey;
 use ff_core::machine::drive::Session;
+use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
@@ -13,7 +14,8 @@ use ff_core::machine::{
 };
 use ff_core::state::LaneState;
 use ff_core::store::{
-    BudgetReader, EventBounds, ExpiredLease, LaneCounts, LaneStanding, Reader, Scan, Topic,
+    BudgetReader, EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan,
+    StreamReader, Topic,
 };
 use ff_core::types::{
     AttemptIndex, BudgetId, ExecutionId, LaneId, Namespace, QuotaPolicyId, TimestampMs,
@@ -25,6 +27,7 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -77,12 +80,21 @@ impl Rows {
             // The executions of the table are held to no budget and no quota.
             Change::Budget(_) => {}
             Change::Flow(write) => match *write {},
-            Change::Stream(write) => match *write {},
+            Change::Stream(write) => match write {
+                stream::Write::PutMeta(meta) => {
+                    let key = (meta.execution_id.clone(), meta.attempt_index);
+                    self.streams.insert(key, (**meta).clone());
+                }
+                stream::Write::AddFrame(_)
+                | stream::Write::TrimFrames { .. }
+                | stream::Write::PutSummary(_) => {}
+            },
             Change::Suspension(write) => match *write {},
             Change::Worker(write) => match *write {},
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
+                self.streams.retain(|(id, _), _| id != execution_id);
             }
         }
     }
@@ -102,6 +114,12 @@ impl Session for Rows {
     }
 }
 
+impl StreamReader for Rows {
+    fn frames(&mut self, _: &FrameRange, _: usize, _: usize) -> Result<Vec<Frame>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
         let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
@@ -111,6 +129,8 @@ impl Reader for Rows {
             .filter(|index| execution.is_none_or(|execution| execution.attempt_index != *index));
         let result = execution.filter(|execution| footprint.result && execution.is_terminal());
         let grant = footprint.grant.and_then(|kind| self.grants.get(&(id.clone(), kind)));
+        let stream = footprint.stream.meta;
+        let meta = stream.and_then(|index| self.streams.get(&(id.clone(), index)));
         Ok(Snapshot {
             execution: execution.cloned(),
             current: execution.and_then(|execution| self.current(execution)).cloned(),
@@ -118,6 +138,7 @@ impl Reader for Rows {
             result: result.and_then(|_| self.results.get(id)).cloned(),
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
+            stream: stream::Seen { meta: meta.cloned(), summary: None },
             ..Snapshot::default()
         })
     }
