@@ -13,8 +13,9 @@ use ff_core::state::{
 };
 use ff_core::types::TimestampMs;
 use support::{
-    Ask, DELAY_MS, LEASE_MS, OPERATIONS, World, cancel, claim, complete, create, create_delayed,
-    delay, due, fail, fail_with_retry, release, replay, revoke,
+    Ask, DELAY_MS, LEASE_MS, OPERATIONS, World, cancel, claim, claim_before_a_full_quota,
+    claim_before_a_spent_budget, complete, create, create_delayed, delay, due, fail,
+    fail_with_retry, release, replay, revoke,
 };
 
 /// The states, by name, as the commands that lead to them. In all but the first and those of
@@ -33,6 +34,12 @@ fn states() -> Vec<(&'static str, World)> {
         ("given back", after(&[create, claim, release])),
         ("parked", after(&[create, claim, delay])),
         ("parked, due", waited(&[create, claim, delay], DELAY_MS)),
+        ("waiting for a budget", after(&[create, claim_before_a_spent_budget])),
+        ("waiting for a quota", after(&[create, claim_before_a_full_quota])),
+        (
+            "lease lost, waiting for a quota",
+            after(&[create, claim, revoke, claim_before_a_full_quota]),
+        ),
         ("retry scheduled", after(&[create, claim, fail_with_retry])),
         ("suspended (by SQL)", suspended()),
         ("completed", after(&[create, claim, complete])),

@@ -1,6 +1,7 @@
 //! Budgets and quotas.
 
 #![expect(missing_docs, reason = "a behaviour's name says what must be true")]
+#![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
 
 use ff_core::backend::UsageDimensions;
 use ff_core::contracts::{

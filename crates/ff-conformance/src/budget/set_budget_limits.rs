@@ -22,7 +22,7 @@ pub async fn a_limit_is_set_raised_and_kept(bench: &Bench) {
     let status = status(bench, &id).await;
     assert_eq!((status.hard_limits[TOKENS], status.soft_limits[TOKENS]), (17, 5));
     assert_eq!(
-        report(bench, &id, 17).await.clone(),
+        report(bench, &id, 17).await,
         ReportUsageResult::SoftBreach {
             dimension: TOKENS.to_owned(),
             current_usage: 17,

@@ -135,7 +135,7 @@ fn reopen<S: Session>(
                 reopened.is_partial = true;
             } else {
                 let close = CloseGate { lane: lane.clone(), gate };
-                run(session, &close, cx)?.outcome;
+                let () = run(session, &close, cx)?.outcome;
             }
             reopened.put_back += put_back;
             return Ok(());

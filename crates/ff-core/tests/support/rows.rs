@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ff_core::EngineError;
 use ff_core::contracts::{BudgetOverage, QuotaHolder};
-use ff_core::machine::budget::GateKey;
+use ff_core::machine::budget::{Budget, GateKey, Gates, Seen};
 use ff_core::machine::drive::Session;
 use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
@@ -27,6 +27,10 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    /// What stands before every execution.
+    pub(crate) gates: Gates,
+    /// The budget that is asked for by its id.
+    pub(crate) budget: Option<Budget>,
     pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
@@ -77,7 +81,7 @@ impl Rows {
                 self.grants.remove(&(execution_id.clone(), *kind));
             }
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
-            // The executions of the table are held to no budget and no quota.
+            // Whether a gate is open is said by the test.
             Change::Budget(_) => {}
             Change::Flow(write) => match *write {},
             Change::Stream(write) => match write {
@@ -139,6 +143,11 @@ impl Reader for Rows {
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
             stream: stream::Seen { meta: meta.cloned(), summary: None },
+            budget: Seen {
+                budget: self.budget.clone().map(Ok),
+                gates: self.gates.clone(),
+                ..Seen::default()
+            },
             ..Snapshot::default()
         })
     }

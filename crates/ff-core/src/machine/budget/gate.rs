@@ -179,3 +179,92 @@ fn cannot_be_read(gate: GateKey, detail: &str, now: TimestampMs) -> Closed {
     let detail = detail.to_owned();
     Closed { gate, why: Why::Unreadable, detail, opens_at: None, look_at }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::Gates;
+    use crate::machine::budget::testing::{BUDGET, QUOTA, before, budget, quota, used};
+    use crate::machine::execution::testing::{NOW, execution, now_plus, seen};
+    use crate::types::TimestampMs;
+
+    fn closed(gates: Gates) -> Closed {
+        *admit(&before(seen(execution(), None), gates), NOW).unwrap_err()
+    }
+
+    fn by_budget(budget: Readable<Budget>) -> Gates {
+        Gates { budgets: vec![(BUDGET, budget)], ..Gates::default() }
+    }
+
+    fn by_quota(quota: Quota) -> Gates {
+        Gates { own: Some((QUOTA, Ok(quota))), ..Gates::default() }
+    }
+
+    #[test]
+    fn without_budgets_and_quotas_everything_is_admitted_without_slots() {
+        let admitted = admit(&seen(execution(), None), NOW).unwrap();
+
+        assert!(!admitted.takes_slots());
+    }
+
+    #[test]
+    fn a_budget_closes_when_usage_and_overage_reach_the_limit() {
+        let open = |budget| admit(&before(seen(execution(), None), by_budget(Ok(budget))), NOW);
+        assert!(open(used(10, 9)).is_ok());
+        assert!(open(used(0, 9)).is_ok());
+        let closed = closed(by_budget(Ok(used(10, 10))));
+        assert_eq!((closed.why, closed.opens_at, closed.look_at), (Why::Spent, None, None));
+        let mut breached = used(10, 7);
+        breached.overage.insert("tokens".to_owned(), 3);
+        assert!(open(breached).is_err());
+    }
+
+    #[test]
+    fn a_budget_whose_reset_is_due_is_open_and_otherwise_opens_with_it() {
+        let mut spent = used(10, 10);
+        spent.policy.as_mut().unwrap().next_reset_at = Some(now_plus(1));
+        assert_eq!(closed(by_budget(Ok(spent.clone()))).opens_at, Some(now_plus(1)));
+
+        spent.policy.as_mut().unwrap().next_reset_at = Some(NOW);
+        assert!(admit(&before(seen(execution(), None), by_budget(Ok(spent))), NOW).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_not_there_admits_nothing() {
+        let unreadable = closed(by_budget(Err("ff_budget_policy.policy_json".to_owned())));
+        assert_eq!(unreadable.why, Why::Unreadable);
+        assert!(unreadable.refusal().to_string().contains("ff_budget_policy.policy_json"));
+        assert!(unreadable.look_at.is_some_and(|at| at > NOW));
+        let missing = Budget { policy: None, ..budget(10) };
+        assert_eq!(closed(by_budget(Ok(missing))).why, Why::Missing);
+        let missing = Quota { policy: None, ..quota(0, 0) };
+        assert_eq!(closed(by_quota(missing)).why, Why::Missing);
+        let lane = Gates { lane: Some((QUOTA, Err("bad".to_owned()))), ..Gates::default() };
+        assert_eq!(closed(lane).gate, GateKey::LaneQuota(QUOTA));
+    }
+
+    #[test]
+    fn slots_and_the_window_close_a_quota() {
+        assert_eq!(closed(by_quota(Quota { occupied: 2, ..quota(0, 2) })).why, Why::Occupied);
+        let full =
+            Quota { in_window: 2, blocking_entry: Some(TimestampMs(NOW.0 - 1)), ..quota(2, 0) };
+        let rate = closed(by_quota(full.clone()));
+        assert_eq!((rate.why, rate.opens_at), (Why::Rate, Some(now_plus(59_999))));
+        // Who has reserved its entry needs no other.
+        let reserved = Quota { reserved_until: Some(now_plus(1)), ..full };
+        assert!(admit(&before(seen(execution(), None), by_quota(reserved)), NOW).is_ok());
+    }
+
+    #[test]
+    fn one_policy_bound_twice_takes_one_slot() {
+        let both = Gates {
+            own: Some((QUOTA, Ok(quota(5, 5)))),
+            lane: Some((QUOTA, Ok(quota(5, 5)))),
+            ..Gates::default()
+        };
+
+        let admitted = admit(&before(seen(execution(), None), both), NOW).unwrap();
+
+        assert_eq!(admitted.changes(&execution(), LeaseEpoch(4), NOW).count(), 1);
+    }
+}

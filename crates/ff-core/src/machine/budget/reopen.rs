@@ -158,3 +158,61 @@ impl Command for CloseGate {
         Ok(Transition::unchanged(()).change(Change::Budget(Write::DropGate { lane, gate })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::Quota;
+    use crate::machine::budget::testing::{
+        BUDGET, QUOTA, quota, seen_budget, seen_quota, used, writes,
+    };
+    use crate::machine::execution::testing::{NOW, decide, execution, now_plus, seen};
+    use crate::state::AttemptState;
+    use crate::types::TimestampMs;
+
+    fn look(gate: GateKey, seen: &Snapshot) -> (u64, TimestampMs, TimestampMs) {
+        let command = LookAtGate { lane: LaneId::new("default"), gate };
+        let done = decide(&command, seen).unwrap();
+        let [Write::PutGate { look_at, sweep_at, .. }] = writes(&done)[..] else {
+            panic!("{:?}", done.changes)
+        };
+        (done.outcome, look_at, sweep_at)
+    }
+
+    #[test]
+    fn a_closed_gate_is_left_until_it_may_open() {
+        let spent = look(GateKey::Budget(BUDGET), &seen_budget(used(10, 10)));
+        assert_eq!(spent, (0, NEVER, NEVER));
+        let full = Quota { in_window: 2, blocking_entry: Some(NOW), ..quota(2, 0) };
+        let rate = look(GateKey::Quota(QUOTA), &seen_quota(full));
+        assert_eq!(rate, (0, now_plus(60_000), now_plus(60_000)));
+    }
+
+    #[test]
+    fn an_open_gate_lets_out_as_many_as_there_is_room_for_and_stays_due() {
+        let room = Quota { occupied: 1, in_window: 3, ..quota(10, 5) };
+        assert_eq!(look(GateKey::Quota(QUOTA), &seen_quota(room)), (4, AT_ONCE, now_plus(1_000)));
+        assert_eq!(look(GateKey::Budget(BUDGET), &seen_budget(used(10, 9))).0, u64::MAX);
+    }
+
+    #[test]
+    fn a_lane_that_is_let_go_is_no_gate() {
+        let full = Quota { occupied: 5, ..quota(0, 5) };
+        assert_eq!(look(GateKey::LaneQuota(QUOTA), &seen_quota(full)).0, u64::MAX);
+    }
+
+    #[test]
+    fn only_what_is_parked_comes_back_and_its_attempt_stays() {
+        let unpark = Unpark { execution_id: execution().id };
+        assert!(decide(&unpark, &seen(execution(), None)).unwrap().is_unchanged());
+
+        let mut parked = execution();
+        parked.state = state::waiting_for_quota(AttemptState::AttemptInterrupted);
+        parked.eligible_at = Some(now_plus(5));
+        let done = decide(&unpark, &seen(parked, None)).unwrap();
+
+        assert!(done.outcome);
+        assert_eq!(done.stored().state, state::waiting(AttemptState::AttemptInterrupted));
+        assert_eq!(done.stored().eligible_at, None);
+    }
+}

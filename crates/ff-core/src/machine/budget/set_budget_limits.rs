@@ -40,7 +40,7 @@ impl Command for SetBudgetLimits {
         };
         let hard = moved(dimension, stored(&policy.hard_limits), args.hard_limit)?;
         let soft = moved(dimension, stored(&policy.soft_limits), args.soft_limit)?;
-        let mut after = BudgetPolicy { updated_at: cx.now, ..policy.clone() };
+        let mut after = BudgetPolicy { updated_at: cx.now, ..policy };
         after.hard_limits.insert(dimension.clone(), hard);
         after.soft_limits.insert(dimension.clone(), soft);
 
