@@ -15,9 +15,11 @@
 //! ```
 
 mod budget;
+mod flow;
 mod session;
 mod state;
 mod stream;
+mod worker;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -206,7 +208,7 @@ impl Store for MemoryBackend {
             let before = session.keep();
             let mut outcomes = Vec::with_capacity(commands.len());
             let mut opens_work = false;
-            for command in &commands {
+            for (row, command) in commands.iter().enumerate() {
                 match drive::run(session, command, cx) {
                     Ok(transition) => {
                         opens_work |= transition.opens_work();
@@ -214,7 +216,7 @@ impl Store for MemoryBackend {
                     }
                     Err(refusal) => {
                         session.restore(before);
-                        return Err(refusal);
+                        return Err(refusal.in_row(row));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Reads and writes on the maps: what a transactional store offers, without a database.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use ff_core::EngineError;
@@ -10,15 +10,18 @@ use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
+use ff_core::store::flow::FlowReader as _;
 use ff_core::store::{
     EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
-    StreamReader, Topic,
+    StreamReader, Topic, WorkerReader,
 };
-use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use uuid::Uuid;
 
+use crate::flow::Flows;
 use crate::state::{Key, Outbox, Place, State, key};
 
 /// The state, held still for one read or write.
@@ -50,6 +53,27 @@ impl<'a> MemorySession<'a> {
 
     pub(crate) fn restore(&mut self, kept: State) {
         *self.state = kept;
+    }
+
+    pub(crate) fn flow_rows(&self) -> &Flows {
+        &self.state.flows
+    }
+
+    pub(crate) fn execution_row(&self, id: &ExecutionId) -> Option<&Execution> {
+        self.state.executions.get(&key(id))
+    }
+
+    pub(crate) fn with_attempt(&self, at: Key) -> Option<(Execution, Option<Attempt>)> {
+        let row = self.state.executions.get(&at)?;
+        Some((row.clone(), self.current(row).cloned()))
+    }
+
+    pub(crate) fn result_of(&self, id: &ExecutionId) -> Option<Vec<u8>> {
+        self.state.results.get(&key(id)).cloned()
+    }
+
+    pub(crate) fn completion(&self, event_id: i64) -> Option<&Event> {
+        self.state.completions.rows.get(&event_id)
     }
 
     fn current(&self, execution: &Execution) -> Option<&Attempt> {
@@ -102,6 +126,8 @@ impl Reader for MemorySession<'_> {
             }
             seen.execution = Some(execution.clone());
         }
+        let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+        seen.flow = self.seen_of_flows(&footprint.flow, subject, loaded)?;
         if let Some(id) = &footprint.execution {
             seen.stream = self.state.streams.load(id, &footprint.stream);
         }
@@ -109,6 +135,7 @@ impl Reader for MemorySession<'_> {
         seen.dedup = footprint.dedup.as_ref().and_then(|(namespace, dedup_key)| {
             self.state.dedup.get(&(namespace.0.clone(), dedup_key.clone())).cloned()
         });
+        seen.worker = self.state.workers.load(&footprint.worker);
         seen.lane = footprint.lane.as_ref().and_then(|lane| self.state.lanes.get(lane)).cloned();
         if let Some((lane, gate_key)) = &footprint.gate {
             let keys = self.gate_keys(lane, usize::MAX)?;
@@ -196,8 +223,30 @@ impl Reader for MemorySession<'_> {
         before: TimestampMs,
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError> {
-        let ended = self.state.ended.iter().take_while(|(at, _)| *at <= before).take(limit);
-        Ok(ended.map(|(_, at)| self.id_of(at)).collect())
+        let ended: Vec<Key> = self
+            .state
+            .ended
+            .iter()
+            .take_while(|(at, _)| *at <= before)
+            .map(|(_, at)| *at)
+            .collect();
+        let mut found = Vec::new();
+        for at in ended {
+            if found.len() == limit {
+                break;
+            }
+            let row = self.state.executions.get(&at);
+            let flow = row.and_then(|row| row.flow_id.clone());
+            // A member stays while anybody in its flow may still need how it ended.
+            let is_kept = match flow {
+                Some(flow) => self.standings(&flow)?.any_open,
+                None => false,
+            };
+            if !is_kept {
+                found.push(self.id_of(&at));
+            }
+        }
+        Ok(found)
     }
 
     fn attempts(&mut self, id: &ExecutionId) -> Result<Vec<Attempt>, EngineError> {
@@ -350,6 +399,50 @@ impl StreamReader for MemorySession<'_> {
     }
 }
 
+impl WorkerReader for MemorySession<'_> {
+    fn workers(
+        &mut self,
+        namespace: &Namespace,
+        now: TimestampMs,
+        after: Option<&WorkerInstanceId>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        Ok(self.state.workers.list(namespace, now, after, limit))
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        Ok(self.state.workers.lapsed(now, limit))
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        Ok(self.state.workers.next_lapse())
+    }
+
+    fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        Ok(self.state.workers.events(limit))
+    }
+
+    fn leases_held(
+        &mut self,
+        now: TimestampMs,
+    ) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        let mut held: BTreeMap<String, u64> = BTreeMap::new();
+        for execution in self.state.executions.values().filter(|row| row.is_leased()) {
+            let attempt = self.current(execution);
+            let live =
+                attempt.filter(|attempt| attempt.lease_expires_at.is_some_and(|at| at > now));
+            if let Some(instance) = live.and_then(|attempt| attempt.worker_instance_id.as_ref()) {
+                *held.entry(instance.as_str().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(held.into_iter().map(|(id, count)| (WorkerInstanceId::new(id), count)).collect())
+    }
+}
+
 impl Session for MemorySession<'_> {
     fn commit<T>(&mut self, transition: &Transition<T>, _: TimestampMs) -> Result<(), EngineError> {
         for change in &transition.changes {
@@ -372,11 +465,14 @@ impl Session for MemorySession<'_> {
         let state = &mut *self.state;
         for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events]
         {
+            let is_owed = |id: &i64, event: &Event| {
+                matches!(event, Event::Completion(_)) && state.flows.undispatched.contains(id)
+            };
             let old: Vec<i64> = outbox
                 .rows
                 .iter()
-                .take_while(|(_, event)| at(event) < events_before)
                 .take(limit)
+                .filter(|(id, event)| at(event) < events_before && !is_owed(id, event))
                 .map(|(id, _)| *id)
                 .collect();
             trimmed += old.len();
@@ -384,6 +480,7 @@ impl Session for MemorySession<'_> {
                 outbox.rows.remove(&id);
             }
         }
+        trimmed += state.flows.trim(events_before, limit);
         let keys: Vec<_> = state
             .dedup
             .iter()
@@ -398,7 +495,10 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
-        trimmed += keys.len() + grants.len() + state.streams.trim_expired(now, limit);
+        trimmed += keys.len()
+            + grants.len()
+            + state.streams.trim_expired(now, limit)
+            + state.workers.trim(now, events_before, limit);
         for at in keys {
             state.dedup.remove(&at);
         }
@@ -424,5 +524,6 @@ fn at(event: &Event) -> TimestampMs {
         Event::Completion(event) => event.at,
         Event::Operator(event) => event.at,
         Event::Transition(row) => row.at,
+        Event::FlowCancelRequested(event) => event.at,
     }
 }

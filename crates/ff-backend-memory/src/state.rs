@@ -3,13 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use ff_core::machine::flow::Write;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, Lane};
 use ff_core::machine::transition::{Change, Event, TransitionRow};
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
 use crate::budget::Budgets;
+use crate::flow::{self, Flows};
 use crate::stream::Streams;
+use crate::worker::Workers;
 
 /// An execution's key: its partition and its UUID.
 pub(crate) type Key = (u16, Uuid);
@@ -51,11 +54,13 @@ pub(crate) struct State {
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
     pub(crate) streams: Streams,
+    pub(crate) workers: Workers,
     pub(crate) line: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
     pub(crate) ended: BTreeSet<(TimestampMs, Key)>,
     pub(crate) budgets: Budgets,
+    pub(crate) flows: Flows,
 }
 
 impl State {
@@ -109,18 +114,30 @@ impl State {
             }
             Change::Forget { execution_id } => self.forget(key(execution_id)),
             Change::Budget(write) => self.apply_budget(write),
-            Change::Flow(write) => match *write {},
+            Change::Flow(write) => {
+                if let Write::PutPayload { execution_id, payload } = write {
+                    self.payloads.insert(key(execution_id), payload.clone());
+                }
+                self.flows.apply(write);
+            }
             Change::Stream(write) => self.streams.apply(write),
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => self.workers.apply(write),
         }
     }
 
     pub(crate) fn announce(&mut self, event: &Event) {
         match event {
             Event::Lease(_) => self.lease_events.push(event.clone()),
-            Event::Completion(_) => self.completions.push(event.clone()),
-            Event::Operator(_) => self.operator_events.push(event.clone()),
+            Event::Completion(completion) => {
+                self.completions.push(event.clone());
+                if completion.flow_id.is_some() {
+                    self.flows.undispatched.insert(self.completions.newest);
+                }
+            }
+            Event::Operator(_) | Event::FlowCancelRequested(_) => {
+                self.operator_events.push(event.clone());
+            }
             Event::Transition(row) => {
                 self.transitions.insert((key(&row.execution_id), row.version), row.clone());
             }
@@ -135,6 +152,10 @@ impl State {
     }
 
     fn forget(&mut self, at: Key) {
+        let flow = self.executions.get(&at).and_then(|row| row.flow_id.clone());
+        if let Some(flow) = flow {
+            self.flows.forget(&flow, at);
+        }
         self.with_indexes(at, |state| {
             state.executions.remove(&at);
         });
@@ -157,6 +178,12 @@ impl State {
         }
         if let Some(place) = after.line {
             self.line.insert(place);
+        }
+        if let Some(place) = before.member {
+            self.flows.members.remove(&place);
+        }
+        if let Some(place) = after.member {
+            self.flows.members.insert(place);
         }
         for (index, before, after) in [
             (&mut self.due, before.due, after.due),
@@ -191,7 +218,13 @@ impl State {
             .and_then(|attempt| attempt.lease_expires_at);
         let ended =
             execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
-        Entries { line, due: execution.due_at(), lease_expiry, ended }
+        Entries {
+            line,
+            member: flow::place(execution),
+            due: execution.due_at(),
+            lease_expiry,
+            ended,
+        }
     }
 }
 
@@ -209,6 +242,7 @@ pub(crate) fn new_lane(id: &LaneId, at: TimestampMs) -> Lane {
 #[derive(Default)]
 struct Entries {
     line: Option<Place>,
+    member: Option<(Uuid, u8, Key)>,
     due: Option<TimestampMs>,
     lease_expiry: Option<TimestampMs>,
     ended: Option<TimestampMs>,

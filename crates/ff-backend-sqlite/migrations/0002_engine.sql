@@ -123,7 +123,33 @@ CREATE INDEX ff_exec_core_unsuccessful
     ON ff_exec_core (public_state, partition_key, execution_id)
     WHERE public_state = 'failed' OR public_state = 'cancelled' OR public_state = 'expired' OR public_state = 'skipped';
 
-CREATE INDEX ff_exec_core_flow ON ff_exec_core (partition_key, flow_id) WHERE flow_id IS NOT NULL;
+-- Where a member stands, as far as its flow cares: 1 ended, 2 ended badly, 3 in line, 4 blocked, 5 running, 6 parked by
+-- its worker. OR instead of IN, as above.
+ALTER TABLE ff_exec_core ADD COLUMN flow_standing INTEGER GENERATED ALWAYS AS (
+    CASE lifecycle_phase
+        WHEN 'terminal' THEN CASE
+            WHEN terminal_outcome = 'success' OR terminal_outcome = 'skipped' THEN 1
+            WHEN (terminal_outcome IS NULL OR terminal_outcome = 'none')
+                AND (public_state = 'completed' OR public_state = 'skipped') THEN 1
+            ELSE 2
+        END
+        WHEN 'cancelled' THEN 2
+        WHEN 'suspended' THEN 6
+        WHEN 'active' THEN CASE
+            WHEN ownership_state = 'lease_expired_reclaimable' OR ownership_state = 'lease_revoked' THEN 3
+            ELSE 5
+        END
+        ELSE CASE
+            WHEN attempt_state = 'attempt_interrupted' THEN 6
+            WHEN (eligibility_state = 'eligible_now' OR eligibility_state = 'pending_claim')
+                AND (ownership_state = 'unowned' OR ownership_state = 'released') THEN 3
+            ELSE 4
+        END
+    END
+) VIRTUAL;
+
+CREATE INDEX ff_exec_core_flow ON ff_exec_core (partition_key, flow_id, flow_standing, execution_id)
+    WHERE flow_id IS NOT NULL;
 
 CREATE INDEX ff_attempt_lease_expiry ON ff_attempt (lease_expires_at_ms, partition_key, execution_id)
     WHERE lease_expires_at_ms IS NOT NULL;
@@ -134,9 +160,46 @@ CREATE INDEX ff_create_dedup_expiry ON ff_create_dedup (expires_at_ms);
 
 -- Flows -------------------------------------------------------------------------------------------------------------
 
-CREATE INDEX ff_edge_downstream ON ff_edge (partition_key, flow_id, downstream_eid);
+ALTER TABLE ff_flow_core ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 
-CREATE INDEX ff_edge_upstream ON ff_edge (partition_key, flow_id, upstream_eid);
+-- Over the graph that one call submitted.
+ALTER TABLE ff_flow_core ADD COLUMN digest BLOB;
+
+CREATE INDEX ff_flow_core_ended ON ff_flow_core (terminal_at_ms) WHERE terminal_at_ms IS NOT NULL;
+
+-- How the upstream ended, in which run, and when the edge was settled by it: once.
+ALTER TABLE ff_edge ADD COLUMN resolved_outcome TEXT;
+
+ALTER TABLE ff_edge ADD COLUMN resolved_run INTEGER;
+
+ALTER TABLE ff_edge ADD COLUMN resolved_at_ms INTEGER;
+
+-- It counts and is not settled. Tools write no state of an edge but what kind of dependency it is.
+ALTER TABLE ff_edge ADD COLUMN is_open INTEGER GENERATED ALWAYS AS (
+    CASE
+        WHEN resolved_outcome IS NOT NULL THEN 0
+        WHEN NOT json_valid(policy) THEN 0
+        ELSE coalesce(
+            json_extract(policy, '$.edge_state') = 'applied',
+            json_extract(policy, '$.kind') = 'required' OR json_extract(policy, '$.kind') = 'AllOf'
+            OR json_extract(policy, '$.kind') = 'all_of',
+            0
+        )
+    END
+) VIRTUAL;
+
+CREATE INDEX ff_edge_downstream ON ff_edge (partition_key, flow_id, downstream_eid, edge_id);
+
+CREATE INDEX ff_edge_upstream ON ff_edge (partition_key, flow_id, upstream_eid, edge_id);
+
+CREATE INDEX ff_edge_open ON ff_edge (partition_key, flow_id, upstream_eid, edge_id) WHERE is_open = 1;
+
+CREATE INDEX ff_pending_cancel_groups_queue ON ff_pending_cancel_groups (enqueued_at_ms, flow_id, downstream_eid);
+
+-- Every member that the cancel reaches has ended; what is left of the entry waits to be acknowledged.
+ALTER TABLE ff_cancel_backlog ADD COLUMN members_ended INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX ff_cancel_backlog_open ON ff_cancel_backlog (requested_at_ms, flow_id) WHERE members_ended = 0;
 
 -- The announcements whose downstream edges nobody has resolved yet. An execution outside a flow never enters.
 CREATE INDEX ff_completion_event_unresolved ON ff_completion_event (event_id)
@@ -243,9 +306,11 @@ CREATE INDEX ff_gate_gate ON ff_gate (gate);
 
 CREATE INDEX ff_budget_overage_report ON ff_budget_overage (budget_id, report_key, period, execution_id, dimension);
 
+CREATE INDEX ff_budget_overage_sequence ON ff_budget_overage (budget_id, sequence);
+
 CREATE INDEX ff_budget_overage_period ON ff_budget_overage (budget_id, period, dimension, amount);
 
-CREATE INDEX ff_lane_registry_quota ON ff_lane_registry (quota_policy_id) WHERE quota_policy_id IS NOT NULL;
+CREATE INDEX ff_lane_registry_quota ON ff_lane_registry (quota_policy_id, lane_id) WHERE quota_policy_id IS NOT NULL;
 
 -- An execution enters when it is parked; parked_by comes first in the condition, so that others cost nothing.
 CREATE INDEX ff_exec_core_parked
@@ -256,6 +321,13 @@ CREATE INDEX ff_exec_core_parked
 CREATE INDEX ff_claim_grant_execution ON ff_claim_grant (partition_key, execution_id);
 
 CREATE INDEX ff_claim_grant_expiry ON ff_claim_grant (expires_at_ms);
+
+-- Workers -----------------------------------------------------------------------------------------------------------
+
+CREATE INDEX ff_worker_registry_expiry
+    ON ff_worker_registry (last_heartbeat_ms + liveness_ttl_ms, namespace, worker_instance_id);
+
+CREATE INDEX ff_worker_registry_event_age ON ff_worker_registry_event (event_kind, event_at_ms);
 
 -- Gate key ----------------------------------------------------------------------------------------------------------
 -- gate_key is the BINARY-sorted, comma-joined list of the capabilities an execution needs, '' when it needs none.

@@ -312,7 +312,7 @@ impl Store for SqliteBackend {
             session.savepoint("SAVEPOINT batch")?;
             let mut outcomes = Vec::with_capacity(commands.len());
             let mut opens_work = false;
-            for command in &commands {
+            for (row, command) in commands.iter().enumerate() {
                 match drive::run(session, command, cx) {
                     Ok(transition) => {
                         opens_work |= transition.opens_work();
@@ -321,7 +321,7 @@ impl Store for SqliteBackend {
                     Err(error) => {
                         session.savepoint("ROLLBACK TO batch")?;
                         session.savepoint("RELEASE batch")?;
-                        return Err(Refusal { error, is_undone: true });
+                        return Err(Refusal { error: error.in_row(row), is_undone: true });
                     }
                 }
             }

@@ -6,15 +6,22 @@ use std::ops::{Deref, DerefMut};
 
 use ff_core::EngineError;
 use ff_core::machine::drive::Session;
+use ff_core::machine::flow::background::{FlowWork, OpenEdge};
+use ff_core::machine::flow::sibling::PendingGroup;
+use ff_core::machine::flow::{Announced, Edge, Flow, Group, Standings};
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
+use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
     EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
-    StreamReader, Topic,
+    StreamReader, Topic, WorkerReader,
 };
-use ff_core::types::{ExecutionId, LaneId, Namespace, TimestampMs};
+use ff_core::types::{
+    EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
+};
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
 
@@ -34,6 +41,9 @@ pub(crate) struct SqliteSession<'c> {
     plain: Cell<Option<RowVersion>>,
     /// The streams that were written to since they were last asked for.
     touched: Vec<StreamKey>,
+    /// Footprints that were loaded.
+    #[cfg(test)]
+    pub(crate) loads: usize,
 }
 
 /// One version of an execution's row.
@@ -53,7 +63,14 @@ impl fmt::Debug for SqliteSession<'_> {
 impl<'c> SqliteSession<'c> {
     pub(crate) fn new(conn: &'c Connection) -> Self {
         let statements = (0..statement::COUNT).map(|_| Cell::default()).collect();
-        Self { conn, statements, plain: Cell::new(None), touched: Vec::new() }
+        Self {
+            conn,
+            statements,
+            plain: Cell::new(None),
+            touched: Vec::new(),
+            #[cfg(test)]
+            loads: 0,
+        }
     }
 
     /// Forgets what the last command has seen: others may have written since.
@@ -211,8 +228,150 @@ impl StreamReader for SqliteSession<'_> {
     }
 }
 
+impl FlowReader for SqliteSession<'_> {
+    fn flow(&mut self, id: &FlowId) -> Result<Option<Flow>, EngineError> {
+        read::flow::flow(self, id)
+    }
+
+    fn flows(&mut self, scan: &FlowScan, limit: usize) -> Result<Vec<Flow>, EngineError> {
+        read::flow::flows(self, scan, limit)
+    }
+
+    fn flow_range(
+        &mut self,
+        low: Uuid,
+        high: Uuid,
+        limit: usize,
+    ) -> Result<Vec<FlowId>, EngineError> {
+        read::flow::flow_range(self, low, high, limit)
+    }
+
+    fn standings(&mut self, flow: &FlowId) -> Result<Standings, EngineError> {
+        read::flow::standings(self, flow)
+    }
+
+    fn members(
+        &mut self,
+        flow: &FlowId,
+        limit: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+        read::flow::members(self, flow, limit)
+    }
+
+    fn edge(&mut self, flow: &FlowId, id: &EdgeId) -> Result<Option<Edge>, EngineError> {
+        read::flow::edge(self, flow, id)
+    }
+
+    fn edges(
+        &mut self,
+        flow: &FlowId,
+        of: &EdgesOf,
+        limit: usize,
+    ) -> Result<Vec<Edge>, EngineError> {
+        read::flow::edges(self, flow, of, limit)
+    }
+
+    fn groups(&mut self, flow: &FlowId, limit: usize) -> Result<Vec<Group>, EngineError> {
+        read::flow::groups(self, flow, limit)
+    }
+
+    fn group(
+        &mut self,
+        flow: &FlowId,
+        downstream: &ExecutionId,
+    ) -> Result<Option<Group>, EngineError> {
+        read::flow::group(self, flow, downstream)
+    }
+
+    fn unacknowledged(&mut self, flow: &FlowId) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::unacknowledged(self, flow)
+    }
+
+    fn flow_work(&mut self) -> Result<FlowWork, EngineError> {
+        read::flow::work(self)
+    }
+
+    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
+        read::flow::announced(self)
+    }
+
+    fn open_edges_from(
+        &mut self,
+        flow: &FlowId,
+        upstream: &ExecutionId,
+        after: Option<&EdgeId>,
+        limit: usize,
+    ) -> Result<Vec<OpenEdge>, EngineError> {
+        read::flow::open_edges_from(self, flow, upstream, after, limit)
+    }
+
+    fn pending_group(&mut self) -> Result<Option<PendingGroup>, EngineError> {
+        read::flow::pending_group(self)
+    }
+
+    fn open_upstreams_of(
+        &mut self,
+        flow: &FlowId,
+        downstream: &ExecutionId,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::open_upstreams_of(self, flow, downstream, limit)
+    }
+
+    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
+        read::flow::cancel_backlog(self)
+    }
+
+    fn reached_members(
+        &mut self,
+        flow: &FlowId,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::reached_members(self, flow, limit)
+    }
+}
+
+impl WorkerReader for SqliteSession<'_> {
+    fn workers(
+        &mut self,
+        namespace: &Namespace,
+        now: TimestampMs,
+        after: Option<&WorkerInstanceId>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        read::worker::list(self, namespace, now, after, limit)
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        read::worker::lapsed(self, now, limit)
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        read::worker::next_lapse(self)
+    }
+
+    fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        read::worker::events(self, limit)
+    }
+
+    fn leases_held(
+        &mut self,
+        now: TimestampMs,
+    ) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        read::worker::leases_held(self, now)
+    }
+}
+
 impl Reader for SqliteSession<'_> {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
+        #[cfg(test)]
+        {
+            self.loads += 1;
+        }
         load::snapshot(self, footprint)
     }
 

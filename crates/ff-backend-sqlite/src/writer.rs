@@ -34,7 +34,7 @@ use ff_core::machine::drive;
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
-use ff_core::store::{Reader, StreamWaiters, Topic};
+use ff_core::store::{FlowReader, Reader, StreamWaiters, Topic, WorkerReader};
 use ff_core::types::TimestampMs;
 use rusqlite::{ffi, params};
 use tokio::sync::{broadcast, watch};
@@ -249,8 +249,12 @@ impl Writer<'_> {
         let retention = i64::try_from(self.limits.retention.0).unwrap_or(i64::MAX);
         let ended_before = TimestampMs(now.0.saturating_sub(retention));
         let session = &mut self.session;
-        let found = drive::is_due(session, now)
-            .and_then(|is_due| Ok(is_due || !session.ended(ended_before, 1)?.is_empty()));
+        let found = drive::is_due(session, now).and_then(|is_due| {
+            Ok(is_due
+                || session.flow_work()?.is_any()
+                || !session.ended(ended_before, 1)?.is_empty()
+                || !session.lapsed_workers(now, 1)?.is_empty())
+        });
         let rested = self.pace.stopwatch.monotonic().saturating_sub(self.pace.swept_at);
         // What cannot be read is told by the sweep itself.
         found.unwrap_or(true) || rested >= sweep::SWEEP_AT_LEAST
@@ -259,9 +263,12 @@ impl Writer<'_> {
     /// The time until something is due; zero when it is, or when nobody can tell.
     fn next_due_in(&mut self) -> Option<Duration> {
         let now = self.shared.time.peek(self.clock.as_ref());
-        match drive::next_due(&mut self.session) {
-            Ok(due) => due.map(|at| Duration::from_millis(until(now, at).0)),
-            Err(_) => Some(Duration::ZERO),
+        match (drive::next_due(&mut self.session), self.session.next_worker_lapse()) {
+            (Ok(due), Ok(lapse)) => {
+                let next = [due, lapse].into_iter().flatten().min();
+                next.map(|at| Duration::from_millis(until(now, at).0))
+            }
+            (_, _) => Some(Duration::ZERO),
         }
     }
 

@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use ff_backend_sqlite::SqliteBackend;
 use ff_core::EngineError;
-use ff_core::backend::{CapabilitySet, ClaimPolicy};
+use ff_core::backend::{
+    BackendTag, CapabilitySet, ClaimPolicy, Frame, FrameKind, Handle, HandleKind,
+};
 use ff_core::contracts::{
     CancelExecutionArgs, ChangePriorityArgs, CompleteExecutionArgs, CompleteExecutionResult,
     FailExecutionArgs, FailExecutionResult, IssueReclaimGrantArgs, IssueReclaimGrantOutcome,
     ReclaimExecutionArgs, ReclaimExecutionOutcome, RenewLeaseArgs, RenewLeaseResult,
-    ReplayExecutionArgs, RevokeLeaseArgs, RevokeLeaseResult,
+    ReplayExecutionArgs, RevokeLeaseArgs, RevokeLeaseResult, StreamCursor,
 };
 use ff_core::engine_backend::EngineBackend;
+use ff_core::handle_codec::{self, HandlePayload};
 use ff_core::state::PublicState;
 use ff_core::types::{
     AttemptId, AttemptIndex, CancelSource, ExecutionId, LaneId, LeaseEpoch, LeaseFence, LeaseId,
-    TimestampMs,
+    TimestampMs, WorkerInstanceId,
 };
 use serial_test::serial;
 use sqlx::Row as _;
@@ -188,7 +191,7 @@ impl Bench {
             .await
     }
 
-    async fn claim(&self, capabilities: &[&str]) -> Option<ff_core::backend::Handle> {
+    async fn claim(&self, capabilities: &[&str]) -> Option<Handle> {
         let policy = ClaimPolicy::new("w".into(), "i".into(), 30_000, None);
         let capabilities = CapabilitySet::new(capabilities.iter().copied());
         self.engine.claim(&LaneId::new("default"), &capabilities, policy).await.unwrap()
@@ -436,4 +439,50 @@ async fn rows_in_line_are_claimed_by_priority_and_capability() {
 
     let report = bench.backend.verify().await.unwrap();
     assert!(report.is_clean(), "{report}");
+}
+
+/// Frames written by hand are read like others, and the engine goes on behind them.
+#[tokio::test]
+#[serial]
+async fn frames_written_by_hand_are_read_and_counted() {
+    let bench = bench().await;
+    let held = bench.held().await;
+    let uuid = held.id.uuid();
+    for (ms, seq, text) in [(5_i64, 0_i64, "a"), (FAR, 3, "b")] {
+        sqlx::query(
+            "INSERT INTO ff_stream_frame
+                (partition_key, execution_id, attempt_index, ts_ms, seq, fields, mode, created_at_ms)
+            VALUES (0, ?1, 0, ?2, ?3, json_object('payload', ?4, 'n', 7), 'durable', 1)",
+        )
+        .bind(uuid)
+        .bind(ms)
+        .bind(seq)
+        .bind(text)
+        .execute(bench.backend.pool_for_test())
+        .await
+        .unwrap();
+    }
+    let payload = HandlePayload::new(
+        held.id.clone(),
+        AttemptIndex(0),
+        AttemptId::from_uuid(held.attempt_id),
+        LeaseId::from_uuid(held.lease_id),
+        LeaseEpoch(7),
+        30_000,
+        LaneId::new("default"),
+        WorkerInstanceId::new("worker"),
+    );
+    let opaque = handle_codec::encode(BackendTag::Sqlite, &payload);
+    let handle = Handle::new(BackendTag::Sqlite, HandleKind::Fresh, opaque);
+
+    let frame = Frame::new(b"c".to_vec(), FrameKind::Stdout);
+    let appended = bench.engine.append_frame(&handle, frame).await.unwrap();
+
+    assert_eq!((appended.stream_id, appended.frame_count), (format!("{FAR}-4"), 3));
+    let (from, to) = (StreamCursor::start(), StreamCursor::end());
+    let stream = bench.engine.read_stream(&held.id, AttemptIndex(0), from, to, 10).await.unwrap();
+    let payloads: Vec<_> =
+        stream.frames.iter().map(|frame| frame.fields["payload"].as_str()).collect();
+    assert_eq!(payloads, ["a", "b", "c"]);
+    assert_eq!(stream.frames[0].fields["n"], "7");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend, VerifyReport};
-use ff_core::backend::{CapabilitySet, ClaimPolicy, FailureClass, FailureReason};
+use ff_core::backend::{CapabilitySet, ClaimPolicy, FailureClass, FailureReason, Frame, FrameKind};
 use ff_core::clock::ManualClock;
 use ff_core::contracts::{
     CancelExecutionArgs, ChangePriorityArgs, ClaimedWork, ReplayExecutionArgs, RevokeLeaseArgs,
@@ -91,6 +91,10 @@ async fn busy_history(engine: &Arc<SqliteBackend>, clock: &ManualClock) {
         engine.create_execution(args).await.unwrap();
         let taken = take(engine).await;
         engine.renew(&taken.handle).await.unwrap();
+        for line in ["one", "two", "three"] {
+            let frame = Frame::new(line.as_bytes().to_vec(), FrameKind::Stdout);
+            engine.append_frame(&taken.handle, frame).await.unwrap();
+        }
         engine.progress(&taken.handle, Some(50), Some("half".to_owned())).await.unwrap();
         engine.complete(&taken.handle, Some(vec![round])).await.unwrap();
         clock.advance(second);
@@ -173,7 +177,7 @@ async fn made(directory: &Path) -> PathBuf {
     busy_history(&engine, &clock).await;
     let report = engine.verify().await.unwrap();
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.checks.len(), 16);
+    assert_eq!(report.checks.len(), 22);
     let resting = directory.join("resting.db");
     let backed_up = engine.backup(&resting).await.unwrap();
     assert_eq!(std::fs::metadata(&resting).unwrap().len(), backed_up.bytes);
@@ -246,6 +250,22 @@ async fn each_damage_is_found_by_its_own_check() {
             "INSERT INTO ff_lease_event (execution_id, event_type, occurred_at_ms, partition_key, lease_epoch)
              SELECT execution_id, 'renewed', (SELECT max(occurred_at_ms) FROM ff_lease_event), partition_key, 1
              FROM ff_lease_event WHERE lease_epoch = 4 LIMIT 1",
+        ),
+        (
+            "I28",
+            "a frame out of order",
+            "UPDATE ff_stream_frame SET number = 1 WHERE number = 2",
+        ),
+        (
+            "I28",
+            "a frame after the end",
+            "UPDATE ff_stream_frame SET created_at_ms = created_at_ms + 1000000000 WHERE number = 3",
+        ),
+        ("I28", "a frame that is gone", "DELETE FROM ff_stream_frame WHERE number = 1"),
+        (
+            "I28",
+            "a frame beyond the count",
+            "UPDATE ff_stream_frame SET number = 9 WHERE number = 3",
         ),
         (
             "I6",
@@ -354,7 +374,7 @@ async fn each_damage_is_found_by_its_own_check() {
         assert_eq!(fired, [check], "{what}: {report}");
         tried.insert(check);
     }
-    assert_eq!(tried.len(), 15);
+    assert_eq!(tried.len(), 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,7 +207,9 @@ pub(crate) fn is_retryable(error: &EngineError) -> bool {
         return false;
     }
     match error {
-        EngineError::Contextual { source, .. } => is_retryable(source),
+        EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } => {
+            is_retryable(source)
+        }
         EngineError::Transport { .. } => !has_stopped(error),
         EngineError::Timeout { .. } => true,
         _ => error.class() == ErrorClass::Retryable,
@@ -217,7 +219,9 @@ pub(crate) fn is_retryable(error: &EngineError) -> bool {
 /// Whether the storage itself failed, as against a refusal of the engine or a busy store.
 pub(crate) fn is_storage(error: &EngineError) -> bool {
     match error {
-        EngineError::Contextual { source, .. } => is_storage(source),
+        EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } => {
+            is_storage(source)
+        }
         EngineError::Transport { .. } => true,
         _ => false,
     }
@@ -226,7 +230,9 @@ pub(crate) fn is_storage(error: &EngineError) -> bool {
 /// Whether the store's writer has stopped for good: nothing is written any more until a restart.
 pub(crate) fn has_stopped(error: &EngineError) -> bool {
     match error {
-        EngineError::Contextual { source, .. } => has_stopped(source),
+        EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } => {
+            has_stopped(source)
+        }
         EngineError::Transport { source, .. } => source.downcast_ref::<WriterStopped>().is_some(),
         _ => false,
     }
@@ -343,6 +349,8 @@ fn explain(error: &EngineError) -> Told {
             let inner = explain(source);
             Told { why: format!("{context}: {}", inner.why), ..inner }
         }
+        // Who sent the batch knows better names for its rows.
+        EngineError::InBatch { source, .. } => explain(source),
         other => told(Exit::Error, "engine", other.to_string()),
     }
 }

@@ -300,14 +300,17 @@ fn a_key_that_is_taken_is_named_with_its_line() {
     let store = Store::new();
     store.submit(&["k", "1", "--key", "a"]);
     for (text, named) in [
-        (&b"{\"kind\":\"k\"}\n{\"kind\":\"k\",\"key\":\"a\"}\n"[..], "line 2 (`a`)"),
+        (
+            &b"{\"kind\":\"k\"}\n{\"kind\":\"k\",\"key\":\"a\"}\n"[..],
+            "the key `a` of line 2 belongs to",
+        ),
         (
             b"{\"kind\":\"k\",\"key\":\"b\"}\n{\"kind\":\"x\",\"key\":\"b\"}\n",
-            "of line 1 is also on line 2",
+            "the key `b` of line 2 is that of line 1 already",
         ),
         (
             b"{\"kind\":\"k\",\"key\":\"c\"}\n{\"kind\":\"k\",\"key\":\"a\"}\n",
-            "line 1 (`c`), line 2 (`a`)",
+            "the key `a` of line 2 belongs to",
         ),
     ] {
         let error = store.run_with(&["submit", "--jsonl", "-"], text).refused(4);

@@ -39,3 +39,149 @@ fn a_flow_file_can_be_checked_without_a_store() {
     let told = store.run_with(&["flow", "run", "-", "--check"], flow.to_string().as_bytes()).ok();
     assert_eq!(told, "f is sound: 2 nodes, 1 edges\n");
 }
+
+/// Runs everything that is claimable, each node answering its kind, except that `bad` fails.
+const WORK: &str =
+    r#"[ "$FF_KIND" = bad ] && exit 65; [ "$FF_KIND" = cat ] && exec cat; echo $FF_KIND"#;
+
+/// The state of each node by its name.
+fn states(flow: &serde_json::Value) -> Vec<(String, String)> {
+    let nodes = flow["nodes"].as_array().unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    nodes.iter().map(|node| (text(&node["name"]), text(&node["state"]))).collect()
+}
+
+fn submit(store: &Store, file: &str) -> String {
+    store.run_with(&["flow", "run", "-", "--no-wait"], file.as_bytes()).ok().trim().to_owned()
+}
+
+#[test]
+fn a_flow_runs_in_the_order_of_its_needs_and_passes_results_on() {
+    let store = Store::new();
+    let flow = submit(
+        &store,
+        "nodes: {a: {kind: first}, b: {kind: cat, payload_from: a}, c: {kind: cat, needs: [a], payload: x}}",
+    );
+    assert!(flow.starts_with("flo_"), "{flow}");
+    store.work(WORK).ok();
+
+    let found = store.run(&["flow", "get", &flow[..20], "--json"]).json();
+    assert_eq!(found["state"], "completed");
+    let node = |name: &str| {
+        let nodes = found["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["name"] == name).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(store.run(&["exec", "result", &node("b")]).ok(), "first\n");
+    assert_eq!(store.run(&["exec", "result", &node("c")]).ok(), "\"x\"");
+    let list = store.run(&["flow", "list", "--json"]).json();
+    assert_eq!(list["flows"][0]["id"], flow.as_str());
+    store.verify();
+}
+
+#[test]
+fn following_a_flow_ends_with_its_outcome() {
+    let store = Store::new();
+    let _worker = store.worker(&[], WORK);
+    std::fs::write(store.path("good.yaml"), "nodes: {a: {kind: k}, b: {kind: k, needs: a}}")
+        .unwrap();
+    std::fs::write(store.path("bad.yaml"), "nodes: {a: {kind: bad}, b: {kind: k, needs: a}}")
+        .unwrap();
+
+    let told = store.run(&["flow", "run", "good.yaml"]).ok();
+    assert!(told.contains("b completed") && told.contains("good flo_"), "{told}");
+
+    let error = store.run(&["flow", "run", "bad.yaml"]).refused(5);
+    assert!(error.contains("ended as failed") && error.contains("a: exit code 65"), "{error}");
+
+    let answer = store.run(&["flow", "run", "bad.yaml", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (answer.code, &last["event"], &last["state"]),
+        (5, &json!("flow"), &json!("failed"))
+    );
+    assert!(
+        answer.out.lines().any(|line| line.contains("\"name\":\"b\"") && line.contains("skipped"))
+    );
+}
+
+#[test]
+fn following_ends_in_time_and_the_flow_goes_on() {
+    let store = Store::new();
+    let flow = submit(&store, "nodes: {a: {kind: k}}");
+
+    let error = store.run(&["flow", "watch", &flow, "--timeout", "300ms"]).refused(6);
+    assert!(error.contains("has not ended in time"), "{error}");
+    store.work(WORK).ok();
+    store.run(&["flow", "watch", &flow]).ok();
+}
+
+#[test]
+fn a_failure_that_a_quorum_does_without_does_not_fail_the_flow() {
+    let store = Store::new();
+    let flow = submit(
+        &store,
+        "nodes:\n  a: {kind: bad}\n  b: {kind: k}\n  c: {kind: k}\n  d: {kind: k, needs: [a, b, c], join: {quorum: 2}}",
+    );
+    store.work(WORK).ok();
+
+    let found = store.run(&["flow", "get", &flow, "--json"]).json();
+    assert_eq!(found["state"], "completed", "{found}");
+    assert!(states(&found).contains(&("a".to_owned(), "failed".to_owned())));
+
+    let flow = submit(&store, "nodes: {a: {kind: bad}, b: {kind: k, needs: a}}");
+    store.work(WORK).ok();
+    let found = store.run(&["flow", "get", &flow, "--json"]).json();
+    assert_eq!(found["state"], "failed", "{found}");
+    store.verify();
+}
+
+#[test]
+fn a_cancelled_flow_takes_its_nodes_along() {
+    let store = Store::new();
+    let flow = submit(&store, "nodes: {a: {kind: k}, b: {kind: k, needs: a}}");
+
+    let told = store.run(&["flow", "cancel", &flow, "--wait", "30s", "--json"]).json();
+    assert_eq!(told["cancelled"][0]["members"], 2);
+    let found = store.run(&["flow", "get", &flow, "--json"]).json();
+    assert_eq!(found["state"], "cancelled");
+    assert!(states(&found).iter().all(|(_, state)| state == "cancelled"), "{found}");
+    store.run(&["flow", "cancel", &flow]).refused(4);
+    store.run(&["flow", "get", "flo_00"]).refused(3);
+    store.run(&["flow", "get", "exe_00"]).refused(2);
+    store.verify();
+}
+
+#[test]
+fn a_flow_is_drawn_in_every_way() {
+    let store = Store::new();
+    let flow = submit(&store, "flow: f\nnodes: {a: {kind: k}, b: {kind: k, needs: a}}");
+
+    let text = store.run(&["flow", "graph", &flow]).ok();
+    assert!(text.starts_with("f flo_") && text.contains("└─ b"), "{text}");
+    let dot = store.run(&["flow", "graph", &flow, "--dot"]).ok();
+    assert!(dot.contains("n0 -> n1 [style=dashed];"), "{dot}");
+    let svg = store.run(&["flow", "graph", &flow, "--svg"]).ok();
+    assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"), "{svg}");
+}
+
+#[test]
+fn a_child_joins_the_flow_that_spawned_it() {
+    let store = Store::new();
+    let flow = submit(&store, "nodes: {a: {kind: split}}");
+    let ff = env!("CARGO_BIN_EXE_ff");
+    let script = format!(
+        "case $FF_KIND in split) if [ $FF_LEASE_EPOCH = 1 ]; then \
+           '{ff}' task spawn part 1 --join --name one --key k1 && \
+           '{ff}' task spawn part 1 --join --name one --key k1 && \
+           '{ff}' task wait-children; else echo joined; fi;; *) cat;; esac"
+    );
+    store.work(&script).ok();
+
+    let found = store.run(&["flow", "get", &flow, "--json"]).json();
+    assert_eq!(
+        states(&found),
+        [("one".to_owned(), "completed".to_owned()), ("a".to_owned(), "completed".to_owned())]
+    );
+    assert_eq!(found["state"], "completed");
+    store.verify();
+}

@@ -187,6 +187,34 @@ fn the_second_signal_gives_the_work_back_without_burning_an_attempt() {
 }
 
 #[test]
+fn a_worker_that_cannot_record_a_result_ends_after_its_grace() {
+    let store = Store::new();
+    let id = store.submit(&["k", "1"]);
+    let (go, gone) = (store.path("go"), store.path("gone"));
+    let script = format!(
+        "while [ ! -e '{}' ]; do sleep 0.02; done; echo 1 > '{}'",
+        go.display(),
+        gone.display()
+    );
+    let (mut worker, told) = store.told_worker(&["--grace", "1s", "--lease-ttl", "10m"], &script);
+    store.wait_for_state(&id, "active");
+    let neighbour = rusqlite::Connection::open(store.path("test.db")).unwrap();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::fs::write(&go, "").unwrap();
+    eventually("the command has ended", || gone.exists());
+
+    worker.signal("INT");
+    worker.signal("TERM");
+
+    assert_eq!(worker.exit_code(), 130);
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    let told = std::fs::read_to_string(told).unwrap();
+    assert!(told.contains("not recorded") || told.contains("not given back"), "{told}");
+    assert_eq!(store.get(&id)["public_state"], "active");
+    store.verify();
+}
+
+#[test]
 fn a_killed_worker_leaves_no_orphan_and_its_work_is_reclaimed() {
     let store = Store::new();
     let id = store.submit(&["k", "1"]);

@@ -22,8 +22,9 @@ use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::{
     AttemptInfo, CancelExecutionArgs, ClaimExecutionArgs, ClaimExecutionResult, ClaimedExecution,
     CreateExecutionArgs, CreateExecutionResult, ExecutionInfo, ExecutionSummary,
-    FindExecutionsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs,
-    ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor, TransitionInfo,
+    FindExecutionsArgs, FindFlowsArgs, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
+    IssueReclaimGrantArgs, ReclaimExecutionArgs, RevokeLeaseArgs, StreamCursor as FrameCursor,
+    TransitionInfo,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
@@ -487,10 +488,19 @@ impl Bench {
             let tags: BTreeMap<_, _> = context.tags.into_iter().collect();
             lines.push(format!("{tags:?} {:?}", context.input_payload));
         }
+        for flow in self.engine.find_flows(FindFlowsArgs::new()).await.expect("a read").flows {
+            let graph = self.engine.describe_flow_graph(&flow.flow_id).await.expect("a read");
+            lines.push(format!("{:?}", graph.expect("a flow")));
+        }
         for lane in self.engine.list_lane_status().await.expect("a read") {
             if lane.lane_id.as_str() != MARKER_LANE {
                 lines.push(format!("{lane:?}"));
             }
+        }
+        for worker in
+            self.engine.list_worker_status(&Namespace::new("tenant")).await.expect("a read")
+        {
+            lines.push(format!("{worker:?}"));
         }
         let beginning = beginning();
         for event in self.lease_events(&beginning, &ScannerFilter::NOOP).await {
@@ -1116,7 +1126,9 @@ impl<T: fmt::Debug> Refusal for Result<T, EngineError> {
             Ok(answer) => panic!("expected a refusal, got {answer:?}"),
             Err(error) => error,
         };
-        while let EngineError::Contextual { source, .. } = error {
+        while let EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } =
+            error
+        {
             error = *source;
         }
         error

@@ -225,7 +225,10 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
         .into_iter()
         .filter_map(|(id, event)| match event {
             Event::Lease(event) => Some((id, event)),
-            Event::Completion(_) | Event::Operator(_) | Event::Transition(_) => None,
+            Event::Completion(_)
+            | Event::Operator(_)
+            | Event::Transition(_)
+            | Event::FlowCancelRequested(_) => None,
         })
         .collect();
     let completions: Vec<(i64, CompletionEvent)> = engine
@@ -234,7 +237,10 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
         .into_iter()
         .filter_map(|(id, event)| match event {
             Event::Completion(event) => Some((id, event)),
-            Event::Lease(_) | Event::Operator(_) | Event::Transition(_) => None,
+            Event::Lease(_)
+            | Event::Operator(_)
+            | Event::Transition(_)
+            | Event::FlowCancelRequested(_) => None,
         })
         .collect();
     let lanes = backend.list_lane_status().await?;

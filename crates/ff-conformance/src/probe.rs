@@ -35,10 +35,11 @@ pub struct Pulse {
 
 /// What was announced since a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "one list per outbox")]
+#[expect(missing_docs, reason = "one list per outbox, and when something is due next")]
 pub struct News {
     pub lease_events: Vec<(i64, LeaseEvent)>,
     pub completions: Vec<(i64, CompletionEvent)>,
+    pub next_due: Option<TimestampMs>,
 }
 
 /// Everything a store keeps, as its reader shows it.
@@ -136,20 +137,25 @@ where
                 let lease_events = reader.events(Topic::Lease, after.lease, ALL)?;
                 let completions = reader.events(Topic::Completion, after.completion, ALL)?;
                 Ok(News {
+                    next_due: reader.next_due()?,
                     lease_events: lease_events
                         .into_iter()
                         .filter_map(|(id, event)| match event {
                             Event::Lease(event) => Some((id, event)),
-                            Event::Completion(_) | Event::Operator(_) | Event::Transition(_) => {
-                                None
-                            }
+                            Event::Completion(_)
+                            | Event::Operator(_)
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                     completions: completions
                         .into_iter()
                         .filter_map(|(id, event)| match event {
                             Event::Completion(event) => Some((id, event)),
-                            Event::Lease(_) | Event::Operator(_) | Event::Transition(_) => None,
+                            Event::Lease(_)
+                            | Event::Operator(_)
+                            | Event::Transition(_)
+                            | Event::FlowCancelRequested(_) => None,
                         })
                         .collect(),
                 })

@@ -42,6 +42,7 @@ macro_rules! behaviours {
                 batch {
                     a_batch_answers_in_its_order
                     one_refused_row_refuses_the_batch
+                    a_refused_batch_names_its_row
                     a_batch_repeated_is_all_duplicates
                     a_key_counts_within_one_batch
                     an_empty_batch_is_nothing
@@ -469,6 +470,97 @@ macro_rules! behaviours {
                     a_filter_on_a_tag_that_events_do_not_carry_is_refused
                 }
             }
+            flow {
+                apply {
+                    a_downstream_in_line_waits_and_is_released
+                    an_upstream_that_ended_before_settles_the_edge_at_once
+                    a_running_downstream_is_not_stopped
+                    an_edge_that_was_not_drawn_is_not_found
+                    eligibility_is_told_in_words
+                }
+                cancel {
+                    every_member_ends_fenced_and_with_one_completion
+                    nothing_of_a_large_cancelled_flow_begins_or_ends_otherwise
+                    pending_members_end_and_running_ones_go_on
+                    a_member_that_went_on_gets_no_further_attempt
+                    flow_only_closes_the_flow_and_touches_no_member
+                    a_flow_is_cancelled_once
+                    a_wait_is_over_when_every_member_has_ended
+                    a_wait_that_is_over_too_early_is_told_and_the_cancel_goes_on
+                    a_header_lists_its_members_until_they_are_acknowledged
+                    a_header_with_an_unknown_policy_or_flow_is_refused
+                    a_member_of_a_cancelled_flow_cannot_be_replayed
+                }
+                join {
+                    all_upstreams_must_succeed
+                    the_first_of_any_is_enough_and_starts_it_once
+                    cancel_remaining_reaches_every_loser_once_and_fences_it
+                    let_run_leaves_the_losers_alone
+                    a_quorum_is_met_by_its_kth_success
+                    a_quorum_is_impossible_as_soon_as_too_few_are_left
+                    a_late_failure_does_not_undo_a_satisfied_group
+                    a_policy_is_set_until_an_edge_counts
+                    a_loser_that_is_fenced_cannot_renew
+                }
+                list {
+                    flows_are_listed_by_id_in_pages
+                    flows_are_found_by_state_kind_and_tag
+                    a_flow_is_found_by_the_beginning_of_its_id
+                }
+                member {
+                    a_flow_is_made_once
+                    a_member_is_added_once
+                    a_member_of_another_flow_is_refused
+                    what_is_missing_is_not_found
+                    a_flow_is_open_running_blocked_and_then_ends_with_its_last_member
+                    one_bad_end_makes_the_flow_failed
+                    a_flow_that_has_ended_takes_no_member
+                    a_flow_ends_by_its_last_member_s_deadline_too
+                    tags_are_set_and_read
+                }
+                replay {
+                    a_skipped_member_runs_once_its_upstreams_have_succeeded
+                    a_skipped_member_whose_upstream_still_stands_failed_is_skipped_again
+                    what_an_earlier_run_of_an_upstream_said_counts_no_more
+                    dependants_of_a_replayed_upstream_are_not_run_again
+                    a_quorum_starts_its_count_anew
+                    a_member_that_ran_is_in_line_at_once
+                }
+                resolve {
+                    a_skip_runs_down_the_whole_chain
+                    each_way_of_ending_badly_skips_the_dependants
+                    an_upstream_that_is_retried_decides_nothing
+                    a_fan_out_of_more_than_one_step_is_seen_by_the_next_claim
+                    settling_an_edge_again_changes_nothing
+                }
+                retention {
+                    an_upstream_is_kept_while_its_flow_goes_on
+                    others_are_not_kept_by_a_flow_that_goes_on
+                }
+                stage {
+                    an_edge_is_drawn_against_the_expected_revision
+                    edges_are_listed_by_their_ends
+                    a_cycle_is_refused_however_long_it_is
+                    wrong_ends_are_refused
+                    an_edge_id_is_used_once
+                }
+                submit {
+                    roots_are_claimable_and_the_others_wait
+                    a_diamond_runs_from_its_root_to_its_end
+                    the_same_graph_again_is_a_duplicate
+                    a_cycle_is_refused_by_its_node
+                    a_graph_that_cannot_run_is_refused_and_leaves_nothing
+                    a_delayed_node_waits_for_both
+                    a_result_is_passed_down_an_edge_that_asks_for_it
+                    a_graph_shows_its_nodes_and_what_became_of_its_edges
+                }
+                wait_children {
+                    without_children_it_goes_on_at_once
+                    it_goes_on_when_every_child_has_succeeded
+                    a_child_that_fails_wakes_it_and_does_not_skip_it
+                    its_lease_has_ended
+                }
+            }
             lane {
                 list {
                     lanes_are_listed_by_name_in_pages
@@ -527,6 +619,14 @@ macro_rules! behaviours {
                     a_limit_that_does_not_fit_is_refused
                     an_unknown_budget_is_not_found_and_its_limits_are_empty
                     budgets_are_listed_by_id_in_pages
+                }
+                explain {
+                    what_waits_for_a_worker_has_its_place_in_line
+                    a_delay_a_run_and_an_end_are_told
+                    a_spent_budget_is_told_with_its_counts_before_any_claim_met_it
+                    a_full_quota_is_told_with_its_holders
+                    a_paused_lane_and_unknown_workers_are_told
+                    an_unknown_execution_is_not_found
                 }
                 gate {
                     a_spent_budget_parks_what_is_bound_to_it
@@ -655,6 +755,38 @@ macro_rules! behaviours {
                     a_tail_may_be_given_up
                 }
             }
+            worker {
+                heartbeat {
+                    a_heartbeat_counts_from_now
+                    a_heartbeat_is_too_late_from_the_instant_on
+                    who_is_unknown_has_to_register
+                    a_sweep_removes_who_fell_silent_and_nobody_else
+                    many_are_swept_in_bounded_steps
+                    leases_come_back_whatever_the_register_says
+                    a_heartbeat_keeps_no_lease
+                }
+                list {
+                    pages_together_are_everybody
+                    only_the_living_are_listed
+                    namespaces_are_apart
+                    a_page_of_nothing_is_empty
+                    the_status_tells_what_each_holds
+                }
+                mark_dead {
+                    a_dead_worker_is_gone_and_may_come_back
+                    a_repeat_finds_nobody
+                    its_leases_are_not_touched
+                    a_reason_is_short_and_printable
+                }
+                register {
+                    a_worker_is_listed_with_what_it_said
+                    registering_again_refreshes_and_keeps_the_age
+                    one_that_fell_silent_begins_anew
+                    an_instance_belongs_to_one_worker_while_it_lives
+                    what_is_out_of_bounds_is_refused
+                    who_is_not_registered_may_work
+                }
+            }
             admin {
                 service {
                     it_gives_a_sign_of_life
@@ -723,7 +855,9 @@ mod tests {
     fn sources() -> BTreeSet<(String, String, String)> {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for topic in ["execution", "lease", "event", "lane", "stream", "budget", "admin"] {
+        for topic in
+            ["execution", "lease", "event", "flow", "lane", "stream", "worker", "budget", "admin"]
+        {
             for entry in std::fs::read_dir(src.join(topic)).unwrap() {
                 let path = entry.unwrap().path();
                 let operation = path.file_stem().unwrap().to_str().unwrap().to_owned();

@@ -58,7 +58,7 @@ use crate::contracts::{
     ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
     ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
     RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
-    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo,
+    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo, WorkerStatus,
 };
 #[cfg(feature = "core")]
 use crate::contracts::{
@@ -85,7 +85,7 @@ use crate::stream_events::{
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{AttemptIndex, BudgetId, ExecutionId, FlowId, LaneId, LeaseFence, TimestampMs};
 #[cfg(feature = "core")]
-use crate::types::{EdgeId, QuotaPolicyId, WaitpointId};
+use crate::types::{EdgeId, Namespace, QuotaPolicyId, WaitpointId};
 
 fn unavailable<T>(op: &'static str) -> Result<T, EngineError> {
     Err(EngineError::Unavailable { op })
@@ -422,7 +422,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// Draws an edge between two members if the graph still has the expected revision.
     ///
     /// Otherwise `Contention(StaleGraphRevision)`, which is also what a repeat gets. An edge to
-    /// itself, a cycle, a walk of more than 1,000 nodes and a known edge id are `Conflict`.
+    /// itself, a cycle however long, and a known edge id are `Conflict`; a kind other than
+    /// `success_only` is `Validation(InvalidInput)`.
     #[cfg(feature = "core")]
     async fn stage_dependency_edge(
         &self,
@@ -950,12 +951,22 @@ pub trait EngineBackend: Send + Sync + 'static {
         unavailable("mark_worker_dead")
     }
 
-    /// Lists workers by instance id, 1,000 a page by default.
+    /// Lists the workers that live, by instance id, 1,000 a page by default.
     ///
     /// A backend may ask for a namespace and answer `Unavailable` without one.
     #[cfg(feature = "core")]
     async fn list_workers(&self, args: ListWorkersArgs) -> Result<ListWorkersResult, EngineError> {
         unavailable("list_workers")
+    }
+
+    /// Lists a namespace's living workers with the number of leases that each holds; an addition
+    /// of ours.
+    #[cfg(feature = "core")]
+    async fn list_worker_status(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<WorkerStatus>, EngineError> {
+        unavailable("list_worker_status")
     }
 
     // ---- Grants ----
@@ -1127,7 +1138,7 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// At most [`CREATE_BATCH_MAX_ROWS`](contracts::CREATE_BATCH_MAX_ROWS) rows and
     /// [`CREATE_BATCH_MAX_BYTES`](contracts::CREATE_BATCH_MAX_BYTES) of payload, else
     /// `Validation(InvalidInput)` or `Validation(PayloadTooLarge)`; any refused row refuses the
-    /// batch. Each row is as safe to repeat as [`create_execution`](Self::create_execution), and so
+    /// batch, and [`EngineError::row`] names it, counted from 0. Each row is as safe to repeat as [`create_execution`](Self::create_execution), and so
     /// is the whole.
     #[cfg(feature = "core")]
     async fn create_executions(

@@ -47,6 +47,9 @@ pub enum EngineError {
     StreamBackpressure,
     #[error("{context}: {source}")]
     Contextual { source: Box<Self>, context: String },
+    /// One row of a batch, counted from 0, was refused; nothing of the batch is stored.
+    #[error("row {row} of the batch: {source}")]
+    InBatch { row: usize, source: Box<Self> },
 }
 
 impl EngineError {
@@ -74,7 +77,7 @@ impl EngineError {
             Self::State(kind) => kind.class(),
             Self::Bug(_) => ErrorClass::Bug,
             Self::StreamBackpressure => ErrorClass::Informational,
-            Self::Contextual { source, .. } => source.class(),
+            Self::Contextual { source, .. } | Self::InBatch { source, .. } => source.class(),
         }
     }
 
@@ -98,7 +101,7 @@ impl EngineError {
                 kind,
                 ContentionKind::LeaseConflict | ContentionKind::ExecutionNotActive { .. }
             ),
-            Self::Contextual { source, .. } => source.is_stale(),
+            Self::Contextual { source, .. } | Self::InBatch { source, .. } => source.is_stale(),
             Self::NotFound { .. }
             | Self::Validation { .. }
             | Self::Conflict(_)
@@ -109,6 +112,45 @@ impl EngineError {
             | Self::Timeout { .. }
             | Self::StreamDisconnected { .. }
             | Self::StreamBackpressure => false,
+        }
+    }
+
+    /// The row of a batch that was refused, counted from 0. `None` where no row is to blame.
+    ///
+    /// ```
+    /// use ff_core::EngineError;
+    ///
+    /// let refused = EngineError::NotFound { entity: "execution" };
+    /// assert_eq!(refused.row(), None);
+    /// assert_eq!(refused.in_row(7).row(), Some(7));
+    /// ```
+    #[must_use]
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            Self::InBatch { row, .. } => Some(*row),
+            Self::Contextual { source, .. } => source.row(),
+            _ => None,
+        }
+    }
+
+    /// Says which row of a batch a refusal is about. An error of the infrastructure is about none and stays as it is.
+    #[must_use]
+    pub fn in_row(self, row: usize) -> Self {
+        match self {
+            Self::Transport { .. }
+            | Self::Unavailable { .. }
+            | Self::ResourceExhausted { .. }
+            | Self::Timeout { .. }
+            | Self::Contextual { .. }
+            | Self::InBatch { .. } => self,
+            Self::NotFound { .. }
+            | Self::Validation { .. }
+            | Self::Contention(_)
+            | Self::Conflict(_)
+            | Self::State(_)
+            | Self::Bug(_)
+            | Self::StreamDisconnected { .. }
+            | Self::StreamBackpressure => Self::InBatch { row, source: Box::new(self) },
         }
     }
 }
@@ -140,7 +182,8 @@ pub fn backend_context(err: EngineError, context: impl Into<String>) -> EngineEr
         | EngineError::State(_)
         | EngineError::Bug(_)
         | EngineError::StreamDisconnected { .. }
-        | EngineError::StreamBackpressure => err,
+        | EngineError::StreamBackpressure
+        | EngineError::InBatch { .. } => err,
     }
 }
 

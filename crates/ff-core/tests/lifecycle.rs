@@ -2,16 +2,22 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use ff_core::machine::Event;
+use ff_core::contracts::{CreateExecutionArgs, FlowLink, FlowNode, SubmitFlowArgs};
+use ff_core::machine::flow::SubmitFlow;
 use ff_core::machine::state::legal_transitions;
+use ff_core::machine::{Command as _, Context, Event, Limits, Snapshot, TransitionRow};
 use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy, TimeoutPolicy};
 use ff_core::state::PublicState;
-use ff_core::types::TimestampMs;
-use support::{Ask, DELAY_MS, LEASE_MS, OPERATIONS, World, create, create_delayed, due};
+use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
+use support::{
+    Ask, DELAY_MS, FLOW_OPERATIONS, LEASE_MS, OPERATIONS, World, create, create_delayed, due,
+    upstream_runs_again,
+};
 
 const PAGE: &str = "../../docs/lifecycle.md";
 const BEGIN: &str = "<!-- generated:lifecycle -->\n";
@@ -81,13 +87,77 @@ fn standing(world: &World) -> String {
         .iter()
         .map(|at| at.is_some_and(|at| at > world.now))
         .collect();
-    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {:?}", row.state, row.policy)
+    let flow = world.rows.flow.as_ref().map(|flow| (flow.state, flow.cancel.is_some()));
+    let edge = world.rows.edge.as_ref().map(|edge| edge.resolved.map(|end| end.outcome));
+    let upstream = world.rows.upstream.as_ref().map(|upstream| upstream.outcome);
+    let flow = (row.flow_id.is_some(), flow, edge, upstream);
+    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {:?} {flow:?}", row.state, row.policy)
 }
 
 /// Every move that any sequence of commands and instants makes, with its causes.
-fn moves() -> BTreeMap<Pair, BTreeSet<String>> {
-    let asks: Vec<Ask> = OPERATIONS.iter().map(|(_, ask)| *ask).collect();
+fn moves() -> &'static BTreeMap<Pair, BTreeSet<String>> {
+    static MOVES: OnceLock<BTreeMap<Pair, BTreeSet<String>>> = OnceLock::new();
+    MOVES.get_or_init(walk)
+}
+
+/// A graph is the one way in which an execution is born waiting for others.
+fn born_in_a_graph() -> TransitionRow {
+    let node = |number: u128| {
+        FlowNode::new(CreateExecutionArgs {
+            execution_id: ExecutionId::from_parts(0, uuid::Uuid::from_u128(number)),
+            namespace: Namespace::new("tests"),
+            lane_id: LaneId::new("default"),
+            execution_kind: "kind".to_owned(),
+            input_payload: Vec::new(),
+            payload_encoding: None,
+            priority: 0,
+            creator_identity: "tests".to_owned(),
+            idempotency_key: None,
+            tags: HashMap::new(),
+            policy: None,
+            delay_until: None,
+            execution_deadline_at: None,
+            partition_id: 0,
+            now: TimestampMs(0),
+        })
+    };
+    let graph = SubmitFlow::new(SubmitFlowArgs {
+        flow_id: FlowId::from_uuid(uuid::Uuid::from_u128(70)),
+        flow_kind: "kind".to_owned(),
+        namespace: Namespace::new("tests"),
+        tags: BTreeMap::new(),
+        nodes: vec![node(1), node(2)],
+        edges: vec![FlowLink::new(0, 1)],
+    });
+    let limits = Limits::default();
+    let mut cx = Context::new(TimestampMs(1_000_000), 1, &limits);
+    let done = graph.and_then(|graph| graph.decide(&Snapshot::default(), &mut cx));
+    let events = done.expect("a graph of two is accepted").events;
+    let mut rows = events.into_iter().filter_map(|event| match event {
+        Event::Transition(row) => Some(row),
+        _ => None,
+    });
+    rows.next_back().expect("each node is born")
+}
+
+/// The operations on flows are asked where no attempt times out and no deadline cuts a delay
+/// short: they bring no move of their own with those.
+fn asks_of_flows(world: &World) -> bool {
+    let timeouts = world.policy.as_ref().and_then(|policy| policy.timeout_policy.as_ref());
+    timeouts.is_some_and(|timeouts| {
+        timeouts.attempt_timeout_ms.is_none()
+            && timeouts.execution_deadline_ms.is_none_or(|ms| ms > DELAY_MS)
+    })
+}
+
+fn walk() -> BTreeMap<Pair, BTreeSet<String>> {
+    let plain: Vec<Ask> =
+        OPERATIONS[..OPERATIONS.len() - FLOW_OPERATIONS].iter().map(|(_, ask)| *ask).collect();
+    let mut all: Vec<Ask> = OPERATIONS.iter().map(|(_, ask)| *ask).collect();
+    all.push(upstream_runs_again);
     let mut moves: BTreeMap<Pair, BTreeSet<String>> = BTreeMap::new();
+    let born = born_in_a_graph();
+    moves.entry((born.from.map(place), place(born.to))).or_default().insert(born.cause);
     let mut known = BTreeSet::new();
     let mut open: VecDeque<World> = beginnings().into();
     while let Some(mut world) = open.pop_front() {
@@ -99,7 +169,7 @@ fn moves() -> BTreeMap<Pair, BTreeSet<String>> {
         if !known.insert(standing(&world)) {
             continue;
         }
-        for ask in &asks {
+        for ask in if asks_of_flows(&world) { &all } else { &plain } {
             let mut next = world.clone();
             if ask(&mut next).is_ok() {
                 open.push_back(next);
@@ -129,7 +199,7 @@ fn diagram(moves: &BTreeMap<Pair, BTreeSet<String>>) -> String {
 
 #[test]
 fn the_rules_make_the_legal_moves_and_no_others() {
-    let made: Vec<Pair> = moves().into_keys().collect();
+    let made: Vec<Pair> = moves().keys().copied().collect();
 
     let legal: Vec<Pair> =
         legal_transitions().iter().map(|(from, to)| (from.map(place), place(*to))).collect();
@@ -153,7 +223,7 @@ fn the_lifecycle_page_is_current() {
     let (_, after) = rest.split_once(END).expect("the generated part ends");
     let moves = moves();
 
-    let current = format!("{before}{BEGIN}{}{END}{after}", diagram(&moves));
+    let current = format!("{before}{BEGIN}{}{END}{after}", diagram(moves));
 
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &current).unwrap();

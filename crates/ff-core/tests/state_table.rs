@@ -13,9 +13,10 @@ use ff_core::state::{
 };
 use ff_core::types::TimestampMs;
 use support::{
-    Ask, DELAY_MS, LEASE_MS, OPERATIONS, World, cancel, claim, claim_before_a_full_quota,
-    claim_before_a_spent_budget, complete, create, create_delayed, delay, due, fail,
-    fail_with_retry, release, replay, revoke,
+    Ask, DELAY_MS, FLOW_OPERATIONS, LEASE_MS, OPERATIONS, World, apply, cancel, cancel_flow,
+    cancel_flow_pending, claim, claim_before_a_full_quota, claim_before_a_spent_budget, complete,
+    create, create_delayed, delay, due, fail, fail_with_retry, join, release, replay, revoke,
+    upstream_fails, upstream_runs_again, wait_children,
 };
 
 /// The states, by name, as the commands that lead to them. In all but the first and those of
@@ -48,6 +49,17 @@ fn states() -> Vec<(&'static str, World)> {
         ("expired", expired()),
         ("skipped (by SQL)", skipped()),
         ("replayed", after(&[create, claim, fail, replay])),
+        ("blocked by an edge", after(&[create, join, apply])),
+        ("waits for children", after(&[create, join, claim, apply, wait_children])),
+        ("member of a flow", after(&[create, join])),
+        ("runs in a flow", after(&[create, join, claim])),
+        ("runs on in a cancelled", after(&[create, join, claim, cancel_flow_pending])),
+        ("cancelled by its flow", after(&[create, join, claim, cancel_flow])),
+        ("skipped by its edge", after(&[create, join, apply, upstream_fails])),
+        (
+            "skipped, and open again",
+            after(&[create, join, apply, upstream_fails, upstream_runs_again]),
+        ),
     ]
 }
 
@@ -155,7 +167,7 @@ fn announced(events: &[Event]) -> String {
         .map(|event| match event {
             Event::Lease(lease) => format!("lease {} ({})", lease.kind.as_str(), lease.cause),
             Event::Completion(end) => format!("completion {} of run {}", end.outcome, end.run),
-            Event::Operator(_) => "operator event".to_owned(),
+            Event::Operator(_) | Event::FlowCancelRequested(_) => "operator event".to_owned(),
             Event::Transition(row) => row.cause.clone(),
         })
         .collect();
@@ -169,6 +181,9 @@ fn row(world: &World, ask: Ask) -> String {
         Err(error) => {
             let untouched = after.rows.executions == world.rows.executions
                 && after.rows.attempts == world.rows.attempts
+                && after.rows.flow == world.rows.flow
+                && after.rows.edge == world.rows.edge
+                && after.rows.group == world.rows.group
                 && after.rows.streams == world.rows.streams
                 && after.rows.events == world.rows.events;
             assert!(untouched, "a refusal writes nothing");
@@ -199,5 +214,6 @@ fn every_state_answers_everything_asked_of_it() {
             let _ = writeln!(table, "{}", line.trim_end_matches([' ', '|']));
         }
     }
+    assert!(FLOW_OPERATIONS < OPERATIONS.len());
     insta::assert_snapshot!(table);
 }

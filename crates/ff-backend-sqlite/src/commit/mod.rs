@@ -3,7 +3,9 @@
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
 mod budget;
+mod flow;
 mod stream;
+mod worker;
 
 use ff_core::EngineError;
 use ff_core::machine::budget::entries_before;
@@ -57,10 +59,10 @@ pub(crate) fn all(
             Change::PutLane(lane) => put_lane(conn, lane)?,
             Change::Forget { execution_id } => forget(conn, execution_id)?,
             Change::Budget(write) => budget::write(conn, write)?,
-            Change::Flow(write) => match *write {},
+            Change::Flow(write) => flow::write(conn, write)?,
             Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => worker::write(conn, write)?,
         }
     }
     for event in events {
@@ -69,6 +71,7 @@ pub(crate) fn all(
             Event::Completion(event) => add_completion_event(conn, event, now)?,
             Event::Operator(event) => add_operator_event(conn, event)?,
             Event::Transition(row) => add_transition(conn, row)?,
+            Event::FlowCancelRequested(event) => flow::announce(conn, event)?,
         }
     }
     Ok(())
@@ -82,11 +85,13 @@ pub(crate) fn trim(
     limit: usize,
 ) -> Result<usize, EngineError> {
     let mut trimmed = stream::trim_expired(conn, now, limit)?;
+    trimmed += worker::trim(conn, now, events_before, limit)?;
     let limit = page(limit);
     for (named, before) in [
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
         (statement::OPERATOR_EVENT_TRIM, events_before),
+        (statement::FLOW_TRIM, events_before),
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
         (statement::BUDGET_REPORT_TRIM, now),
@@ -331,6 +336,9 @@ fn put_lane(conn: &SqliteSession<'_>, lane: &Lane) -> Result<(), EngineError> {
 fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid());
     for named in [
+        // These two find the flow through the execution's row.
+        statement::EDGE_FORGET,
+        statement::EDGE_GROUP_FORGET,
         statement::EXECUTION_FORGET,
         statement::ATTEMPT_FORGET,
         statement::PAYLOAD_FORGET,
@@ -396,8 +404,11 @@ fn add_operator_event(conn: &SqliteSession<'_>, event: &OperatorEvent) -> Result
             "priority_changed",
             serde_json::json!({ "old_priority": old_priority, "new_priority": new_priority }),
         ),
-        OperatorEventKind::Replayed { branch } => {
+        OperatorEventKind::Replayed { branch, groups_reset: None } => {
             ("replayed", serde_json::json!({ "branch": branch }))
+        }
+        OperatorEventKind::Replayed { branch, groups_reset: Some(groups) } => {
+            ("replayed", serde_json::json!({ "branch": branch, "groups_reset": groups }))
         }
     };
     let id = &event.execution_id;

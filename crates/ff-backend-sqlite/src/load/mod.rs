@@ -1,6 +1,7 @@
 //! Loading a footprint: the rows a command decides on.
 
 pub(crate) mod budget;
+mod flow;
 mod stream;
 
 use ff_core::EngineError;
@@ -15,7 +16,7 @@ use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::error::{Doing as _, corrupt};
-use crate::read::lane;
+use crate::read::{lane, worker};
 use crate::row::{self, Columns, Of, execution_id, unsigned};
 use crate::session::{SqliteSession, prepared};
 use crate::statement::{self, Named};
@@ -46,6 +47,9 @@ pub(crate) fn snapshot(
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
+    seen.flow = flow::seen(conn, &footprint.flow, subject, loaded)?;
+    seen.worker = worker::seen(conn, &footprint.worker)?;
     if let Some((namespace, key)) = &footprint.dedup {
         seen.dedup = dedup(conn, namespace, key)?;
     }

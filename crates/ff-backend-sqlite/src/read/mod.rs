@@ -3,9 +3,11 @@
 mod budget;
 pub(crate) mod event;
 pub(crate) mod execution;
+pub(crate) mod flow;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod stream;
+pub(crate) mod worker;
 
 use ff_core::EngineError;
 use ff_core::types::ExecutionId;

@@ -48,9 +48,6 @@ const LINE_MAX_BYTES: u64 = 32 << 20;
 /// What some editors put before the first line.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Keys named when one of them stands in the way.
-const KEYS_SHOWN: usize = 3;
-
 /// Rows read ahead of the engine.
 const READ_AHEAD: usize = 2 * CREATE_BATCH_MAX_ROWS;
 
@@ -420,59 +417,37 @@ fn tell_chunk(
     submitted.progress.suspend(|| submitted.output.bytes(text.as_bytes()))
 }
 
-/// Says which lines a batch was refused for, as closely as the engine's answer lets one know.
+/// Says which line a batch was refused for; all of them where no row is to blame.
 fn refused(error: &EngineError, batch: &[CreateExecutionArgs], lines: &[u64]) -> Error {
     let told = Error::engine("submit", error);
-    let (first, last) = (lines.first().unwrap_or(&0), lines.last().unwrap_or(&0));
-    let Some(owner) = key_owner(error) else {
+    let row = error.row().and_then(|row| Some((*lines.get(row)?, batch.get(row)?)));
+    let Some((line, args)) = row else {
+        let (first, last) = (lines.first().unwrap_or(&0), lines.last().unwrap_or(&0));
         return told.context(&format!("lines {first} to {last}"));
     };
-    let keyed: Vec<_> = lines
-        .iter()
-        .zip(batch)
-        .filter_map(|(line, args)| Some((*line, args.idempotency_key.as_deref()?, args)))
-        .collect();
-    let name = |(line, key): (u64, &str)| format!("line {line} (`{}`)", shorten(key, 80));
+    let Some(owner) = key_owner(error) else { return told.context(&format!("line {line}")) };
+    let key = shorten(args.idempotency_key.as_deref().unwrap_or_default(), 80);
     let told = told.fix("give the line another `key`, or make it exactly what has the key");
-    // The owner is of this batch: the key is on two of its lines.
-    if let Some(&(line, key, _)) = keyed.iter().find(|(_, _, args)| args.execution_id == *owner) {
-        let others: Vec<_> = keyed
-            .iter()
-            .filter(|row| row.1 == key && row.0 != line)
-            .map(|row| format!("line {}", row.0))
-            .take(KEYS_SHOWN)
-            .collect();
-        return told.why(format!(
-            "the key `{}` of line {line} is also on {}, with another kind, lane, payload or policy",
-            shorten(key, 80),
-            others.join(", ")
-        ));
-    }
-    let told = told.about(owner);
-    let owner = id::show(owner);
-    match keyed.as_slice() {
-        [(line, key, _)] => told.why(format!(
-            "the key of {} belongs to {owner}, which has another kind, lane, payload or policy",
-            name((*line, key))
+    let of_batch = lines.iter().zip(batch).find(|(_, args)| args.execution_id == *owner);
+    match of_batch {
+        Some((other, _)) => told.why(format!(
+            "the key `{key}` of line {line} is that of line {other} already, with another kind, \
+             lane, payload or policy"
         )),
-        many => {
-            let shown: Vec<_> =
-                many.iter().take(KEYS_SHOWN).map(|(line, key, _)| name((*line, key))).collect();
-            let more = many.len().saturating_sub(KEYS_SHOWN);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            told.why(format!(
-                "lines {first} to {last}: one of their keys belongs to {owner}, which has another \
-                 kind, lane, payload or policy; the keys are those of {}{more}",
-                shown.join(", ")
-            ))
-        }
+        None => told.about(owner).why(format!(
+            "the key `{key}` of line {line} belongs to {}, which has another kind, lane, payload \
+             or policy",
+            id::show(owner)
+        )),
     }
 }
 
 /// Whose key was used again.
 fn key_owner(error: &EngineError) -> Option<&ExecutionId> {
     match error {
-        EngineError::Contextual { source, .. } => key_owner(source),
+        EngineError::Contextual { source, .. } | EngineError::InBatch { source, .. } => {
+            key_owner(source)
+        }
         EngineError::Conflict(ConflictKind::IdempotencyKeyReuse { execution_id }) => {
             Some(execution_id)
         }

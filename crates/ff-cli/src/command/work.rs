@@ -18,6 +18,7 @@
 //! seconds — ends the worker as the second signal does, with the reason and exit code 1.
 
 mod lease;
+mod registry;
 mod verdict;
 
 use std::collections::HashMap;
@@ -258,6 +259,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
     let watchers = [
         tokio::spawn(watch_leases(Arc::clone(&worker))),
         tokio::spawn(watch_file(Arc::clone(&worker), store.file())),
+        tokio::spawn(registry::keep(Arc::clone(&worker))),
     ];
     let concurrency = args.concurrency.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
@@ -268,6 +270,7 @@ pub(crate) async fn run(location: &Location, output: Output, args: WorkArgs) -> 
         // It holds the engine until it has noticed.
         let _ = watcher.await;
     }
+    registry::leave(&worker).await;
     let stopped_at = *stage.borrow();
     let failure = lock(&worker.failure).take();
     drop(worker);
@@ -722,25 +725,34 @@ impl Worker {
         }
     }
 
+    /// Gives a lease back. A busy store is asked again for as long as a command has to end; then the lease lapses.
     async fn release(&self, handle: &Handle) -> Result<(), EngineError> {
         // Nothing is given back before the worker is to stop, so no claim follows the one that is out.
         drop(self.claiming.lock().await);
-        let give_up = time::instant() + self.lease_ttl;
+        let give_up = time::instant() + self.lease_ttl.min(self.grace);
+        let mut stage = self.stage.clone();
         let mut retry = Retry::default();
         loop {
             let Err(error) = self.engine.release_lease(handle).await else { return Ok(()) };
+            let goes_on = time::instant() < give_up
+                && *stage.borrow_and_update() < Stage::Kill
+                && !self.has_failed();
             match retry.after(&error) {
-                Some(pause) if time::instant() < give_up && !self.has_failed() => {
-                    tokio::time::sleep(pause).await;
-                }
+                Some(pause) if goes_on => tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = reached(&mut stage, Stage::Kill) => {}
+                },
                 _ => return Err(error),
             }
         }
     }
 
-    /// Tells the engine, again and again while the store is busy, until the lease ends.
+    /// Tells the engine, again and again while the store is busy, until the lease ends. A worker that is to stop goes on
+    /// for its grace, as a command does; a third signal ends that too.
     async fn report(&self, slot: &Slot, mut verdict: Verdict) -> (Outcome, String) {
         let mut retry = Retry::default();
+        let mut stage = self.stage.clone();
+        let mut stopped_at = None;
         loop {
             let answer = match &verdict {
                 Verdict::Complete(result) => {
@@ -760,10 +772,23 @@ impl Worker {
                 Err(error) => error,
             };
             match retry.after(&error) {
-                Some(pause) if time::instant() < slot.lease_end() => {
-                    tracing::warn!(%error, "cannot report an attempt yet");
-                    tokio::time::sleep(pause).await;
-                    continue;
+                Some(pause) => {
+                    let now = time::instant();
+                    let current = *stage.borrow_and_update();
+                    if current >= Stage::Stop {
+                        stopped_at.get_or_insert(now);
+                    }
+                    let lease_end = slot.lease_end();
+                    let until = stopped_at.map_or(lease_end, |at| lease_end.min(at + self.grace));
+                    if current < Stage::Kill && now < until {
+                        tracing::warn!(%error, "cannot report an attempt yet");
+                        let next = if stopped_at.is_some() { Stage::Kill } else { Stage::Stop };
+                        tokio::select! {
+                            () = tokio::time::sleep(pause) => {}
+                            () = reached(&mut stage, next) => {}
+                        }
+                        continue;
+                    }
                 }
                 None if is_storage(&error) => self.fail("record an attempt", &error),
                 _ => {}

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use ff_core::contracts::{ListWorkersArgs, WorkerInfo};
+use ff_core::contracts::WorkerStatus;
 use ff_core::engine_backend::EngineBackend;
-use ff_core::types::LaneId;
+use ff_core::types::{LaneId, Namespace};
 use serde_json::{Value, json};
 
+use crate::command::submit::NAMESPACE;
 use crate::error::{Error, Result};
 use crate::output::{Format, Output, cell};
 use crate::store::{Location, Purpose, Store};
@@ -36,20 +37,11 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn workers(engine: &dyn EngineBackend) -> Result<Vec<WorkerInfo>> {
-    let mut found = Vec::new();
-    let mut args = ListWorkersArgs::new();
-    loop {
-        let page = engine
-            .list_workers(args.clone())
-            .await
-            .map_err(|error| Error::engine("list the workers", &error))?;
-        found.extend(page.entries);
-        match page.cursor {
-            Some(cursor) => args.after = Some(cursor),
-            None => return Ok(found),
-        }
-    }
+async fn workers(engine: &dyn EngineBackend) -> Result<Vec<WorkerStatus>> {
+    engine
+        .list_worker_status(&Namespace::new(NAMESPACE))
+        .await
+        .map_err(|error| Error::engine("list the workers", &error))
 }
 
 async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
@@ -60,13 +52,15 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
             output.json(&json!({"workers": rows}))
         }
         Format::Id => {
-            workers.iter().try_for_each(|worker| output.line(worker.worker_instance_id.as_str()))
+            let names = workers.iter().map(|status| status.worker.worker_instance_id.as_str());
+            names.into_iter().try_for_each(|name| output.line(name))
         }
         Format::Table => {
             let now = time::epoch_ms();
             let rows = workers
                 .iter()
-                .map(|worker| {
+                .map(|status| {
+                    let worker = &status.worker;
                     let lanes: Vec<_> = worker.lanes.iter().map(LaneId::as_str).collect();
                     let offers: Vec<_> = worker.capabilities.iter().map(String::as_str).collect();
                     vec![
@@ -76,11 +70,12 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
                         cell(offers.join(", ")),
                         cell(time::relative(worker.registered_at_ms.0, now)),
                         cell(time::relative(worker.last_heartbeat_ms.0, now)),
+                        cell(status.leases.to_string()),
                     ]
                 })
                 .collect();
             output.table(
-                &["WORKER", "NAME", "LANES", "OFFERS", "STARTED", "HEARD OF"],
+                &["WORKER", "NAME", "LANES", "OFFERS", "STARTED", "HEARD OF", "HOLDS"],
                 rows,
                 "no worker is alive: `ff work --lane LANE -- COMMAND` starts one",
             )
@@ -88,7 +83,8 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
     }
 }
 
-fn worker_json(worker: &WorkerInfo) -> Value {
+fn worker_json(status: &WorkerStatus) -> Value {
+    let worker = &status.worker;
     json!({
         "worker_instance_id": worker.worker_instance_id,
         "worker_id": worker.worker_id,
@@ -98,5 +94,7 @@ fn worker_json(worker: &WorkerInfo) -> Value {
         "registered_at": worker.registered_at_ms,
         "last_heartbeat_at": worker.last_heartbeat_ms,
         "liveness_ttl_ms": worker.liveness_ttl_ms,
+        "expires_at": status.expires_at,
+        "leases": status.leases,
     })
 }

@@ -146,6 +146,8 @@ fn tell_changes(
     told: &mut HashMap<ExecutionId, PublicState>,
     now: i64,
 ) -> Result<()> {
+    use PublicState::{Waiting, WaitingChildren};
+
     let first = told.is_empty();
     for node in &graph.nodes {
         let id = &node.summary.execution_id;
@@ -162,7 +164,7 @@ fn tell_changes(
                 "at": now,
                 "reason": node.summary.reason,
             }))?;
-        } else if !first || node.state() != PublicState::Waiting {
+        } else if !(first && matches!(node.state(), Waiting | WaitingChildren)) {
             // That all of them wait at first is no news.
             let facts: Vec<_> =
                 node.took(now).into_iter().chain([escape(&node.note(now))]).collect();

@@ -17,6 +17,7 @@ pub mod bind_quota;
 pub mod breach;
 pub mod check_admission;
 pub mod create_budget;
+pub mod explain;
 pub mod gate;
 pub mod report_usage;
 pub mod reset_budget;

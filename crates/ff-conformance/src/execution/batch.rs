@@ -47,6 +47,23 @@ pub async fn one_refused_row_refuses_the_batch(bench: &Bench) {
     assert!(is_created(&once_more), "the key of a refused batch is free");
 }
 
+pub async fn a_refused_batch_names_its_row(bench: &Bench) {
+    bench.submit().key("taken").payload(b"a").await;
+    let batch = vec![
+        bench.submit().key("free").args(),
+        bench.submit().args(),
+        bench.submit().key("taken").payload(b"b").args(),
+        bench.submit().lane("").args(),
+    ];
+
+    let refused = bench.unchanged_by(bench.engine.create_executions(batch)).await.unwrap_err();
+
+    assert_eq!(refused.row(), Some(2));
+    let too_many = (0..=CREATE_BATCH_MAX_ROWS).map(|_| bench.submit().args()).collect();
+    let refused = bench.engine.create_executions(too_many).await.unwrap_err();
+    assert_eq!(refused.row(), None, "no row of a batch that is too long is to blame");
+}
+
 pub async fn a_batch_repeated_is_all_duplicates(bench: &Bench) {
     let batch: Vec<_> = (0..3).map(|n| bench.submit().key(&format!("k{n}")).args()).collect();
     let first = bench.engine.create_executions(batch.clone()).await.unwrap();

@@ -81,6 +81,7 @@ pub(crate) fn code_of_error(error: &EngineError) -> String {
         EngineError::Conflict(kind) => format!("Conflict({})", word(format!("{kind:?}"))),
         EngineError::State(kind) => format!("State({})", word(format!("{kind:?}"))),
         EngineError::Contextual { source, .. } => code_of_error(source),
+        EngineError::InBatch { row, source } => format!("{} in row {row}", code_of_error(source)),
         other => word(format!("{other:?}")),
     }
 }

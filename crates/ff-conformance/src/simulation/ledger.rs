@@ -95,6 +95,15 @@ impl Ledger {
             let detail = format!("a refusal announced {news:?}");
             return Err(found("I5", step.execution.as_ref(), detail));
         }
+        let settles = match &step.operation.call {
+            Call::Claim { .. } => step.answer.is_ok && step.answer.held.is_empty(),
+            Call::Sweep => step.answer.word == "done",
+            _ => false,
+        };
+        if let Some(due) = news.next_due.filter(|due| settles && *due <= step.now) {
+            let name = step.operation.call.name();
+            return Err(found("I25", None, format!("due at {due}, passed over by a {name}")));
+        }
         let before = step.execution.as_ref().and_then(|id| self.known.get(id)).cloned();
         for (id, event) in news.lease_events {
             self.lease_event(id, &event)?;

@@ -16,7 +16,11 @@ use crate::model::Setup;
 use crate::probe::Engine;
 
 /// Runs that shortening may take.
-const RUNS_MAX: usize = 400;
+const RUNS_MAX: usize = 250;
+
+/// What waits longer than this, in milliseconds, is left alone: a step of the clock that it was
+/// to follow has been left out.
+const WAIT_MAX_MS: i64 = 600_000;
 
 /// Calls shown where none could be left out.
 const SHOWN: usize = 60;
@@ -122,8 +126,11 @@ fn rest(stage: &mut Stage) -> Result<(), Finding> {
         let engine_now = stage.now();
         let mut open = None;
         for (id, waits_until) in stage.ledger.unfinished() {
-            open = Some(id.clone());
             let waits = waits_until.map_or(0, |until| until.0.saturating_sub(engine_now.0));
+            if waits > WAIT_MAX_MS {
+                continue;
+            }
+            open = Some(id.clone());
             if let Some(waits_ms) = u64::try_from(waits).ok().filter(|waits| *waits > 0) {
                 until_ms = until_ms.max(at_ms + waits_ms + REST_MAX_MS);
             }

@@ -34,8 +34,8 @@ use crate::model::Setup;
 use crate::probe::{Cursors, Engine};
 use crate::race::refused;
 
-/// Rows are compared with what the events say after this many calls.
-const ROWS_EVERY: u64 = 100;
+/// Rows are compared with what the events say once in so many virtual milliseconds.
+const ROWS_EVERY_MS: u64 = 60_000;
 
 /// The answer of an engine that never waits.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -51,6 +51,7 @@ pub(crate) struct Stage {
     pub(crate) answers: BTreeMap<(&'static str, String), u64>,
     pub(crate) operations: u64,
     pub(crate) at_ms: u64,
+    compared_ms: u64,
     /// The log as text, where somebody reads it.
     pub(crate) lines: Option<Vec<String>>,
     /// Every call so far, where somebody repeats it.
@@ -78,6 +79,7 @@ impl Stage {
             answers: BTreeMap::new(),
             operations: 0,
             at_ms: 0,
+            compared_ms: 0,
             lines: None,
             script: None,
             setup,
@@ -164,7 +166,8 @@ impl Stage {
         self.ledger.note(&step, news, |number: Number| {
             plans.get(number as usize).map(|plan| plan.id.clone())
         })?;
-        if self.operations.is_multiple_of(ROWS_EVERY) {
+        if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
+            self.compared_ms = self.at_ms;
             let pulse =
                 at_once(self.engine.pulse(Cursors { lease: i64::MAX, completion: i64::MAX }))
                     .map_err(|error| broken(&error))?;

@@ -179,3 +179,21 @@ impl ListWorkersResult {
         Self { entries, cursor }
     }
 }
+
+/// A registered worker with what it holds; an addition of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    pub worker: WorkerInfo,
+    /// The instant at which it is gone unless it says that it lives.
+    pub expires_at: TimestampMs,
+    /// Leases that it holds and that live.
+    pub leases: u64,
+}
+
+impl WorkerStatus {
+    #[must_use]
+    pub fn new(worker: WorkerInfo, expires_at: TimestampMs, leases: u64) -> Self {
+        Self { worker, expires_at, leases }
+    }
+}

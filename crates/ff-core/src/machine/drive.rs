@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 
 use super::budget::{CloseGate, GateKey, LookAtGate, ResetDue, Unpark};
+use super::flow::background;
 use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
 use super::limits::{
     CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, GATE_STEP_MAX,
@@ -22,7 +23,8 @@ use super::limits::{
 };
 use super::rows::Candidate;
 use super::sweep::{self, Due, Forget};
-use super::{Command, Context, Transition, gate};
+use super::worker::Expire;
+use super::{Command, Context, Transition, gate, transition};
 use crate::EngineError;
 use crate::engine_error::ValidationKind;
 use crate::state::LaneState;
@@ -49,14 +51,20 @@ pub trait Session: Reader {
     ) -> Result<usize, EngineError>;
 }
 
-/// Loads, decides and commits one command.
+/// Loads, decides and commits one command; then does what it left flows to do, up to a step. The
+/// answer shows both.
 pub fn run<S: Session, C: Command>(
     session: &mut S,
     command: &C,
     cx: &mut Context<'_>,
 ) -> Result<Transition<C::Outcome>, EngineError> {
-    let transition = decide(session, command, cx)?;
+    let mut transition = decide(session, command, cx)?;
     store(session, &transition, cx.now)?;
+    if background::follows(&transition.changes, &transition.events) {
+        let step = background::step(session, cx)?;
+        transition.changes.extend(step.changes);
+        transition.events.extend(step.events);
+    }
     Ok(transition)
 }
 
@@ -153,8 +161,9 @@ fn reopen<S: Session>(
     Ok(())
 }
 
-/// Settles executions with something due, at most [`DUE_STEP_MAX`]; answers how many were looked
-/// at and whether work may have come into line.
+/// Settles executions with something due, and a step of what flows have left, at most
+/// [`DUE_STEP_MAX`] executions; answers how many were looked at and whether work may have come
+/// into line.
 ///
 /// Executions that nothing moves (their rows cannot be read) stand at the head of the due index
 /// for ever; where they fill a step, it looks further, up to [`DUE_STUCK_MAX`] of them.
@@ -176,15 +185,21 @@ fn settle_executions<S: Session>(
         }
         settled.is_all = is_all;
         if is_all || settled.changed > 0 || limit >= DUE_STUCK_MAX {
-            return Ok(settled);
+            break;
         }
         limit *= 4;
     }
+    let step = background::step(session, cx)?;
+    settled.examined += step.examined;
+    settled.changed += step.changes.len();
+    settled.opens_work |= transition::opens_work(&step.changes);
+    settled.is_all &= !step.is_unfinished;
+    Ok(settled)
 }
 
 /// As [`run`], but steps over an execution whose stored row cannot be read: it must not stand in
 /// everybody's way. Operations on it by id tell what is wrong with it.
-fn run_if_readable<S: Session, C: Command>(
+pub(super) fn run_if_readable<S: Session, C: Command>(
     session: &mut S,
     command: &C,
     cx: &mut Context<'_>,
@@ -232,9 +247,15 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         let gone = run_if_readable(session, &forget, cx)?.is_some_and(|done| done.outcome);
         forgotten += usize::from(gone);
     }
+    let mut workers = 0;
+    for (namespace, worker_instance_id) in session.lapsed_workers(cx.now, DUE_STEP_MAX)? {
+        let expire = Expire { namespace, worker_instance_id };
+        let gone = run_if_readable(session, &expire, cx)?.is_some_and(|done| done.outcome);
+        workers += usize::from(gone);
+    }
     let events_before = before(cx.now, cx.limits.event_retention);
     let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
-    Ok(Swept { settled, reset, forgotten, trimmed })
+    Ok(Swept { settled, reset, forgotten, workers, trimmed })
 }
 
 /// Does the resets that are due at `as_of`, at most [`DUE_STEP_MAX`]; answers how many budgets were
@@ -267,6 +288,8 @@ pub struct Swept {
     pub reset: usize,
     /// Executions removed because their retention is over.
     pub forgotten: usize,
+    /// Workers removed from the registry because they fell silent.
+    pub workers: usize,
     /// Rows removed that time had made worthless.
     pub trimmed: usize,
 }
@@ -275,7 +298,9 @@ impl Swept {
     /// Whether another step would find more right now.
     pub fn is_full(&self) -> bool {
         self.settled.is_stepwise()
-            || [self.reset, self.forgotten, self.trimmed].into_iter().any(|n| n >= DUE_STEP_MAX)
+            || [self.reset, self.forgotten, self.workers, self.trimmed]
+                .iter()
+                .any(|rows| *rows >= DUE_STEP_MAX)
     }
 }
 
@@ -408,6 +433,9 @@ fn take_candidates<S: Session>(
             passed_over += 1;
             let Some(decided) = run_if_readable(session, &claim, cx)? else { continue };
             step.changed |= !decided.changes.is_empty();
+            if background::follows(&decided.changes, &decided.events) {
+                background::step(session, cx)?;
+            }
             match decided.outcome {
                 ClaimDecision::Claimed(claimed) => {
                     passed_over -= 1;
@@ -436,7 +464,7 @@ pub fn has_work<R: Reader + ?Sized>(
     request: &ClaimRequest,
     now: TimestampMs,
 ) -> Result<bool, EngineError> {
-    if !reader.due(now, 1)?.is_empty() {
+    if !reader.due(now, 1)?.is_empty() || reader.flow_work()?.is_any() {
         return Ok(true);
     }
     let lanes = open_lanes(reader, request)?;

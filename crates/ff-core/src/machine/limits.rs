@@ -110,6 +110,13 @@ pub const GATE_SWEEP_AGAIN_MS: u64 = 1_000;
 
 /// A gate whose rows cannot be read is looked at again after this.
 pub const GATE_UNREADABLE_AGAIN_MS: u64 = 30_000;
+/// The partition of flows and of everything in them.
+pub const FLOW_PARTITION: u16 = 0;
+
+/// Most edges settled, and most members cancelled, in one step. More would hold the write lock
+/// longer than a heartbeat may wait.
+pub const FLOW_STEP_MAX: usize = 256;
+
 /// Largest payload of one frame, in bytes (contract A.2).
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 
@@ -136,3 +143,16 @@ pub const STREAM_TRIM_STEP_MAX: u64 = 256;
 
 /// Fields of frames, in bytes, after which a page of a stream ends: a reader holds no more.
 pub const STREAM_PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Shortest life of a worker's registration without a heartbeat, in milliseconds.
+pub const WORKER_TTL_MIN_MS: u64 = 1;
+
+/// Longest life of a worker's registration without a heartbeat, in milliseconds: 24 hours.
+pub const WORKER_TTL_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Most lanes that a worker's registration names.
+pub const WORKER_LANES_MAX: usize = 256;
+
+/// How long a line of the registry's history that tells of a heartbeat is kept, in milliseconds:
+/// an hour. The others stay as long as events do.
+pub const HEARTBEAT_EVENT_RETENTION_MS: u64 = 60 * 60 * 1_000;

@@ -78,6 +78,18 @@ fn rate_limited(
     )
 }
 
+/// Waiting for the edges of its flow that lead to it.
+pub fn blocked_by_dependencies(attempt: AttemptState) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        EligibilityState::BlockedByDependencies,
+        BlockingReason::WaitingForChildren,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
 /// Running under a live lease.
 pub fn running() -> StateVector {
     vector(
@@ -137,24 +149,35 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
     use PublicState::{
-        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Waiting,
+        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Skipped, Waiting,
+        WaitingChildren,
     };
     &[
         (None, Waiting),
         (None, Delayed),
+        (None, WaitingChildren),
         (Some(Waiting), RateLimited),
+        (Some(Waiting), WaitingChildren),
         (Some(Waiting), Active),
         (Some(Waiting), Cancelled),
         (Some(Waiting), Expired),
+        (Some(Waiting), Skipped),
         (Some(Delayed), Waiting),
+        (Some(Delayed), WaitingChildren),
         (Some(Delayed), Cancelled),
         (Some(Delayed), Expired),
         (Some(RateLimited), Waiting),
         (Some(RateLimited), Cancelled),
         (Some(RateLimited), Expired),
+        (Some(WaitingChildren), Waiting),
+        (Some(WaitingChildren), Delayed),
+        (Some(WaitingChildren), Cancelled),
+        (Some(WaitingChildren), Expired),
+        (Some(WaitingChildren), Skipped),
         (Some(Active), Waiting),
         (Some(Active), Delayed),
         (Some(Active), RateLimited),
+        (Some(Active), WaitingChildren),
         (Some(Active), Active),
         (Some(Active), Completed),
         (Some(Active), Failed),
@@ -164,6 +187,7 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(Failed), Waiting),
         (Some(Cancelled), Waiting),
         (Some(Expired), Waiting),
+        (Some(Skipped), WaitingChildren),
     ]
 }
 
@@ -181,6 +205,10 @@ mod tests {
             ),
             (waiting_for_budget(AttemptState::AttemptInterrupted), PublicState::RateLimited),
             (waiting_for_quota(AttemptState::PendingRetryAttempt), PublicState::RateLimited),
+            (
+                blocked_by_dependencies(AttemptState::PendingFirstAttempt),
+                PublicState::WaitingChildren,
+            ),
             (running(), PublicState::Active),
             (lease_expired(), PublicState::Active),
             (lease_revoked(), PublicState::Active),

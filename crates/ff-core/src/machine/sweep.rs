@@ -6,6 +6,7 @@
 //! which they are noticed. Never before its instant; at the instant itself, yes.
 
 use super::execution::fail;
+use super::flow::Flow;
 use super::policy::later;
 use super::rows::{AttemptOutcome, Execution};
 use super::terminal::{self, End};
@@ -69,6 +70,11 @@ enum Kind {
 
 fn next_step(seen: &Snapshot, cx: &mut Context<'_>) -> Option<Transition<()>> {
     let execution = seen.execution.as_ref()?;
+    // Nothing of a cancelled flow begins, or ends otherwise, once the cancel was answered: the
+    // mark goes ahead of every instant.
+    if let Some(flow) = seen.flow.own.as_ref().filter(|flow| flow.ends(execution)) {
+        return Some(cancelled_with(flow, execution, seen, cx.now));
+    }
     let (_, kind) =
         due_list(execution, seen).into_iter().flatten().filter(|(at, _)| *at <= cx.now).min()?;
     Some(match kind {
@@ -95,6 +101,27 @@ fn due_list(execution: &Execution, seen: &Snapshot) -> [Option<(TimestampMs, Kin
     ]
 }
 
+/// The flow was cancelled, and its member with it.
+fn cancelled_with(
+    flow: &Flow,
+    execution: &Execution,
+    seen: &Snapshot,
+    now: TimestampMs,
+) -> Transition<()> {
+    let mut marked = execution.clone();
+    let reason = flow.cancel.as_ref().map(|mark| mark.reason.clone()).unwrap_or_default();
+    marked.cancelled_by = flow.cancel.as_ref().map(|mark| mark.by.clone());
+    marked.cancel_reason = Some(reason.clone());
+    let how = End {
+        outcome: TerminalOutcome::Cancelled,
+        attempt: AttemptOutcome::Cancelled,
+        cause: "flow_cancelled",
+        reason: Some(format!("cancelled: {reason}")),
+        category: None,
+    };
+    terminal::end(&marked, seen.current.as_ref(), &how, now).answer(())
+}
+
 /// The deadline passed: the execution expires, whatever it was doing.
 fn expire(execution: &Execution, seen: &Snapshot, now: TimestampMs) -> Transition<()> {
     let how = End {
@@ -115,6 +142,7 @@ fn time_out(execution: &Execution, seen: &Snapshot, cx: &mut Context<'_>) -> Tra
         category: retry::TIMEOUT_CATEGORY.to_owned(),
         policy: None,
         cause: "attempt_timed_out",
+        may_retry: fail::may_retry(seen),
     };
     fail::failed(execution, attempt, &failure, cx).answer(())
 }
@@ -162,7 +190,8 @@ impl Command for Forget {
     type Outcome = bool;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.execution_id)
+        let flow = super::flow::Wanted { standings: true, ..super::flow::Wanted::default() };
+        Footprint { flow, ..Footprint::execution(&self.execution_id) }
     }
 
     fn decide(
@@ -170,6 +199,10 @@ impl Command for Forget {
         seen: &Snapshot,
         cx: &mut Context<'_>,
     ) -> Result<Transition<bool>, EngineError> {
+        // A member is kept while anybody in its flow may still need how it ended.
+        if seen.flow.own.is_some() && seen.flow.standings.any_open {
+            return Ok(Transition::unchanged(false));
+        }
         let over = seen.execution.as_ref().is_some_and(|execution| {
             let ended_at = execution.ended_at.unwrap_or(execution.created_at);
             execution.is_terminal() && later(ended_at, cx.limits.retention) <= cx.now

@@ -95,26 +95,31 @@ impl<T> Transition<T> {
     /// Whether an idle worker may find something new: a claimable execution, a nearer due time or
     /// a lane that opened.
     pub fn opens_work(&self) -> bool {
-        self.changes.iter().any(|change| match change {
-            Change::CreateExecution { execution, .. } | Change::PutExecution(execution) => {
-                execution.is_claimable() || execution.due_at().is_some()
-            }
-            Change::PutLane(lane) => lane.state == crate::state::LaneState::Active,
-            Change::Budget(write) => write.opens_work(),
-            Change::PutAttempt(_)
-            | Change::ExtendLease { .. }
-            | Change::PutResult { .. }
-            | Change::PutGrant(_)
-            | Change::DropGrants { .. }
-            | Change::PutDedup(_)
-            | Change::RegisterLane { .. }
-            | Change::Forget { .. }
-            | Change::Flow(_)
-            | Change::Stream(_)
-            | Change::Suspension(_)
-            | Change::Worker(_) => false,
-        })
+        opens_work(&self.changes)
     }
+}
+
+/// Whether an idle worker may find something new behind these changes.
+pub fn opens_work(changes: &[Change]) -> bool {
+    changes.iter().any(|change| match change {
+        Change::CreateExecution { execution, .. } | Change::PutExecution(execution) => {
+            execution.is_claimable() || execution.due_at().is_some()
+        }
+        Change::PutLane(lane) => lane.state == crate::state::LaneState::Active,
+        Change::Budget(write) => write.opens_work(),
+        Change::PutAttempt(_)
+        | Change::ExtendLease { .. }
+        | Change::PutResult { .. }
+        | Change::PutGrant(_)
+        | Change::DropGrants { .. }
+        | Change::PutDedup(_)
+        | Change::RegisterLane { .. }
+        | Change::Forget { .. }
+        | Change::Flow(_)
+        | Change::Stream(_)
+        | Change::Suspension(_)
+        | Change::Worker(_) => false,
+    })
 }
 
 /// A row to write. A backend matches it exhaustively, so a new change does not compile until
@@ -167,6 +172,8 @@ pub enum Event {
     Operator(OperatorEvent),
     /// An execution's state moved.
     Transition(TransitionRow),
+    /// An operator cancelled a flow.
+    FlowCancelRequested(FlowCancelRequested),
 }
 
 /// What happened to a lease.
@@ -275,12 +282,32 @@ pub struct OperatorEvent {
     pub instance_tag: Option<String>,
 }
 
+/// A flow was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields carry the outbox's own names")]
+pub struct FlowCancelRequested {
+    pub flow_id: FlowId,
+    pub policy: String,
+    pub reason: String,
+    /// Members that the policy reaches.
+    pub member_count: usize,
+    pub namespace: Namespace,
+    pub at: TimestampMs,
+}
+
 /// The kinds of operator event, with their details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields carry the outbox's own names")]
 pub enum OperatorEventKind {
-    PriorityChanged { old_priority: i32, new_priority: i32 },
-    Replayed { branch: &'static str },
+    PriorityChanged {
+        old_priority: i32,
+        new_priority: i32,
+    },
+    /// `groups_reset` for the branch that opens edges again.
+    Replayed {
+        branch: &'static str,
+        groups_reset: Option<u32>,
+    },
 }
 
 /// One move of an execution's state, for `verify` and for people.

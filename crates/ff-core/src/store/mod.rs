@@ -7,15 +7,20 @@
 mod budget;
 
 pub use budget::{BudgetReader, LaneStanding};
+pub mod flow;
 mod stream;
+mod worker;
 
 pub use stream::{
     FrameRange, STREAM_WAITERS_MAX, StreamKey, StreamReader, StreamWaiters, StreamWatch,
 };
+pub use worker::WorkerReader;
 
 use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
+
+pub use flow::FlowReader;
 
 use crate::EngineError;
 use crate::backend::BackendTag;
@@ -53,7 +58,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         command: C,
     ) -> impl Future<Output = Result<C::Outcome, EngineError>> + Send;
 
-    /// Runs commands in one transaction: all of them, or, if one is refused, none.
+    /// Runs commands in one transaction: all of them, or, if one is refused, none; the
+    /// refusal names it ([`EngineError::in_row`]).
     fn execute_all<C: Command>(
         &self,
         commands: Vec<C>,
@@ -160,7 +166,7 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: BudgetReader + StreamReader {
+pub trait Reader: BudgetReader + FlowReader + StreamReader + WorkerReader {
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 

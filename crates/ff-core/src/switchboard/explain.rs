@@ -3,6 +3,8 @@
 //! What is due is applied in memory first, so that the answer is the one a claim would find. The
 //! verdicts on budgets and quotas are those of the rule that admits: they cannot disagree.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::contracts::{
     Explanation, Gate, GateEvidence, GateReport, GateVerdict, LINE_POSITION_MAX, LinePosition,
     QUOTA_HOLDERS_MAX,
@@ -11,13 +13,20 @@ use crate::engine_error::EngineError;
 use crate::machine::budget::gate::{Closed, Why, budget_closed, quota_closed};
 use crate::machine::budget::{Budget, GateKey, Quota, Readable};
 use crate::machine::rows::{Candidate, Execution};
-use crate::machine::{Context, Footprint, Limits, Snapshot, sweep};
+use crate::machine::{Context, Footprint, Limits, Snapshot, gate, sweep};
 use crate::state::{EligibilityState, LaneState, LifecyclePhase};
+use crate::store::flow::EdgesOf;
 use crate::store::{Reader, Store};
 use crate::types::{ExecutionId, QuotaPolicyId, TimestampMs};
 
 /// Executions of a line that one search reads.
 const LINE_PAGE: usize = 256;
+
+/// Most edges that the evidence names.
+const EDGES_MAX: usize = 100;
+
+/// Most registered workers that are looked at.
+const WORKERS_MAX: usize = 1_000;
 
 pub(super) async fn explain<S: Store>(
     store: &S,
@@ -46,7 +55,7 @@ fn explained(
     let mut told = Explanation::new(id, public, lane, execution.priority, now);
     told.gates.push(lifecycle(&execution, &seen));
     if !execution.is_terminal() && !execution.is_leased() {
-        told.gates.push(dependency(&execution));
+        told.gates.push(dependency(reader, &execution)?);
         told.gates.push(suspension(&execution));
         told.gates.push(delay(&execution));
         for (id, budget) in &seen.budget.gates.budgets {
@@ -60,12 +69,12 @@ fn explained(
                 .take()
                 .map(|(id, quota)| (GateKey::LaneQuota(id.clone()), id, quota)),
         ];
-        for (gate, id, quota) in quotas.into_iter().flatten() {
-            let closed = quota_closed(&gate, &quota, now);
-            told.gates.push(quota_gate(reader, &id, &quota, closed, now)?);
+        for (key, id, quota) in quotas.into_iter().flatten() {
+            let why = quota_closed(&key, &quota, now);
+            told.gates.push(quota_gate(reader, &id, &quota, why, now)?);
         }
         told.gates.push(lane_gate(&execution, &seen));
-        told.gates.push(capability(&execution));
+        told.gates.push(capability(reader, &execution, now)?);
         if execution.is_claimable() {
             told.position = Some(position(reader, &execution)?);
         }
@@ -99,13 +108,25 @@ fn lifecycle(execution: &Execution, seen: &Snapshot) -> GateReport {
     open(Gate::Lifecycle, "it waits for a worker")
 }
 
-fn dependency(execution: &Execution) -> GateReport {
-    match execution.state.eligibility_state {
-        EligibilityState::BlockedByDependencies => {
-            closed(Gate::Dependency, "it waits for its upstreams or its children")
-        }
-        _ => open(Gate::Dependency, "nothing upstream holds it"),
+/// Closed with the edges that are not decided yet.
+fn dependency(reader: &mut dyn Reader, execution: &Execution) -> Result<GateReport, EngineError> {
+    if execution.state.eligibility_state != EligibilityState::BlockedByDependencies {
+        return Ok(open(Gate::Dependency, "nothing upstream holds it"));
     }
+    let report = closed(Gate::Dependency, "it waits for its upstreams or its children");
+    let Some(flow) = &execution.flow_id else { return Ok(report) };
+    let edges = reader.edges(flow, &EdgesOf::Into(execution.id.clone()), EDGES_MAX)?;
+    let mut evidence = Vec::new();
+    for edge in edges.into_iter().filter(|edge| edge.resolved.is_none()) {
+        let upstream = reader.load(&Footprint::execution(&edge.upstream))?.execution;
+        let state = match (&edge.applied_at, upstream) {
+            (None, _) => "drawn, not applied".to_owned(),
+            (Some(_), None) => "missing".to_owned(),
+            (Some(_), Some(upstream)) => upstream.public_state().as_str().to_owned(),
+        };
+        evidence.push(GateEvidence::Edge { edge_id: edge.id, upstream: edge.upstream, state });
+    }
+    Ok(report.with(evidence))
 }
 
 fn suspension(execution: &Execution) -> GateReport {
@@ -204,21 +225,52 @@ fn lane_gate(execution: &Execution, seen: &Snapshot) -> GateReport {
     report.with([evidence])
 }
 
-fn capability(execution: &Execution) -> GateReport {
-    let tokens: Vec<&str> =
-        execution.gate_key.split(',').filter(|token| !token.is_empty()).collect();
-    if tokens.is_empty() {
-        return open(Gate::Capability, "any worker may run it");
+/// By the registry of workers. A worker need not register to claim, so an empty registry says
+/// nothing.
+fn capability(
+    reader: &mut dyn Reader,
+    execution: &Execution,
+    now: TimestampMs,
+) -> Result<GateReport, EngineError> {
+    let workers = reader.workers(&execution.namespace, now, None, WORKERS_MAX)?;
+    let needs = match execution.gate_key.as_str() {
+        "" => "any worker may run it".to_owned(),
+        key => format!("it needs a worker with {}", key.replace(',', ", ")),
+    };
+    let of_lane: Vec<_> =
+        workers.iter().filter(|worker| worker.lanes.contains(&execution.lane)).collect();
+    let able: Vec<_> = of_lane
+        .iter()
+        .filter(|worker| gate::opens(&execution.gate_key, &worker.capabilities))
+        .collect();
+    if workers.is_empty() {
+        let verdict = match execution.gate_key.as_str() {
+            "" => GateVerdict::Open,
+            _ => GateVerdict::Unknown,
+        };
+        let detail = format!("{needs}; no worker is registered");
+        return Ok(GateReport::new(Gate::Capability, verdict, detail));
     }
-    let detail = format!("it needs a worker with {}", tokens.join(", "));
-    GateReport::new(Gate::Capability, GateVerdict::Unknown, detail)
+    if able.is_empty() {
+        let offered: BTreeSet<String> =
+            of_lane.iter().flat_map(|worker| worker.capabilities.iter().cloned()).collect();
+        let missing = gate::missing(&execution.gate_key, &offered).into_iter();
+        let detail = format!("{needs}; of {} registered workers none fits", workers.len());
+        return Ok(closed(Gate::Capability, detail)
+            .with(missing.map(|token| GateEvidence::MissingCapability { token })));
+    }
+    let held: BTreeMap<_, _> = reader.leases_held(now)?.into_iter().collect();
+    let busy = able.iter().filter(|worker| held.contains_key(&worker.worker_instance_id)).count();
+    let detail = format!("{needs}; {} registered workers fit, {busy} hold leases", able.len());
+    Ok(open(Gate::Capability, detail).with(able.iter().map(|worker| GateEvidence::Worker {
+        worker_instance_id: worker.worker_instance_id.clone(),
+        is_alive: true,
+        holds: held.get(&worker.worker_instance_id).copied().unwrap_or(0),
+    })))
 }
 
 /// How many of the same line, behind the same capabilities, stand before it.
-fn position(
-    reader: &mut dyn Reader,
-    execution: &Execution,
-) -> Result<LinePosition, EngineError> {
+fn position(reader: &mut dyn Reader, execution: &Execution) -> Result<LinePosition, EngineError> {
     let (mut ahead, mut last): (usize, Option<Candidate>) = (0, None);
     loop {
         let page =

@@ -4,10 +4,13 @@
 //! Both forms of an operation, by handle and by fence triple, end in the same command.
 
 mod budget;
+mod explain;
 mod find;
+mod flow;
 mod present;
 mod stream;
 mod subscribe;
+mod worker;
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -17,9 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::backend::{
-    AppendFrameOutcome, CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy, FailOutcome,
-    FailureClass, FailureReason, Frame, Handle, LeaseRenewal, PendingWaitpoint, PrepareOutcome,
-    ResumeSignal, ResumeToken, ScannerFilter, SummaryDocument, TailVisibility, UsageDimensions,
+    AppendFrameOutcome, CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy,
+    CompletionPayload, FailOutcome, FailureClass, FailureReason, Frame, Handle, LeaseRenewal,
+    PendingWaitpoint, PrepareOutcome, ResumeSignal, ResumeToken, ScannerFilter, SummaryDocument,
+    TailVisibility, UsageDimensions,
 };
 use crate::capability::{Capabilities, Supports};
 use crate::contracts::{self, *};
@@ -41,6 +45,7 @@ use crate::machine::lease::{
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
 };
 use crate::machine::rows::{Candidate, Execution};
+use crate::machine::worker::{HeartbeatWorker, MarkWorkerDead, RegisterWorker};
 use crate::machine::{Context, Fence, Footprint, Limits, Snapshot, gate, policy, retry, sweep};
 use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
@@ -48,7 +53,8 @@ use crate::store::{Scan, Store, Topic, Wake};
 use crate::stream_events::{CompletionSubscription, LeaseHistorySubscription};
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
-    AttemptIndex, BudgetId, CancelSource, ExecutionId, FlowId, LaneId, QuotaPolicyId, TimestampMs,
+    AttemptIndex, BudgetId, CancelSource, EdgeId, ExecutionId, FlowId, LaneId, Namespace,
+    QuotaPolicyId, TimestampMs,
 };
 
 /// Most rows that one page of a listing returns.
@@ -88,7 +94,15 @@ pub(crate) fn supports() -> Supports {
     supports.release_admission = true;
     supports.read_quota_policy_limits = true;
     supports.read_budget_usage_and_limits = true;
+    supports.cancel_flow_header = true;
+    supports.cancel_flow_wait_timeout = true;
+    supports.cancel_flow_wait_indefinite = true;
+    supports.ack_cancel_member = true;
     supports.stream_durable_summary = true;
+    supports.register_worker = true;
+    supports.heartbeat_worker = true;
+    supports.mark_worker_dead = true;
+    supports.list_workers = true;
     supports.stream_best_effort_live = true;
     supports
 }
@@ -360,8 +374,8 @@ impl<S: Store> EngineBackend for S {
         self.execute(Delay { execution_id, fence, until: Some(delay_until) }).await
     }
 
-    async fn wait_children(&self, _: &Handle) -> Result<(), EngineError> {
-        unavailable("wait_children")
+    async fn wait_children(&self, handle: &Handle) -> Result<(), EngineError> {
+        flow::wait_children(self, handle).await
     }
 
     #[cfg(feature = "core")]
@@ -421,11 +435,157 @@ impl<S: Store> EngineBackend for S {
 
     async fn cancel_flow(
         &self,
-        _: &FlowId,
-        _: CancelFlowPolicy,
-        _: CancelFlowWait,
+        id: &FlowId,
+        policy: CancelFlowPolicy,
+        wait: CancelFlowWait,
     ) -> Result<CancelFlowResult, EngineError> {
-        unavailable("cancel_flow")
+        flow::cancel(self, id, policy, wait).await
+    }
+
+    // ---- Flows and edges ----
+
+    #[cfg(feature = "core")]
+    async fn create_flow(&self, args: CreateFlowArgs) -> Result<CreateFlowResult, EngineError> {
+        flow::create(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn add_execution_to_flow(
+        &self,
+        args: AddExecutionToFlowArgs,
+    ) -> Result<AddExecutionToFlowResult, EngineError> {
+        flow::add(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn stage_dependency_edge(
+        &self,
+        args: StageDependencyEdgeArgs,
+    ) -> Result<StageDependencyEdgeResult, EngineError> {
+        flow::stage(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn apply_dependency_to_child(
+        &self,
+        args: ApplyDependencyToChildArgs,
+    ) -> Result<ApplyDependencyToChildResult, EngineError> {
+        flow::apply(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn evaluate_flow_eligibility(
+        &self,
+        args: EvaluateFlowEligibilityArgs,
+    ) -> Result<EvaluateFlowEligibilityResult, EngineError> {
+        flow::evaluate(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn set_edge_group_policy(
+        &self,
+        flow_id: &FlowId,
+        downstream_execution_id: &ExecutionId,
+        policy: EdgeDependencyPolicy,
+    ) -> Result<SetEdgeGroupPolicyResult, EngineError> {
+        flow::set_policy(self, flow_id, downstream_execution_id, policy).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_edges(
+        &self,
+        flow_id: &FlowId,
+        direction: EdgeDirection,
+    ) -> Result<Vec<EdgeSnapshot>, EngineError> {
+        flow::list_edges(self, flow_id, direction).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn describe_edge(
+        &self,
+        flow_id: &FlowId,
+        edge_id: &EdgeId,
+    ) -> Result<Option<EdgeSnapshot>, EngineError> {
+        flow::describe_edge(self, flow_id, edge_id).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn resolve_execution_flow_id(
+        &self,
+        eid: &ExecutionId,
+    ) -> Result<Option<FlowId>, EngineError> {
+        flow::flow_of(self, eid).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn resolve_dependency(
+        &self,
+        args: ResolveDependencyArgs,
+    ) -> Result<ResolveDependencyOutcome, EngineError> {
+        flow::resolve_dependency(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn cascade_completion(
+        &self,
+        payload: &CompletionPayload,
+    ) -> Result<CascadeOutcome, EngineError> {
+        flow::cascade(self, payload).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn cancel_flow_header(
+        &self,
+        args: CancelFlowArgs,
+    ) -> Result<CancelFlowHeader, EngineError> {
+        flow::cancel_header(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn ack_cancel_member(
+        &self,
+        flow_id: &FlowId,
+        execution_id: &ExecutionId,
+    ) -> Result<(), EngineError> {
+        flow::ack_cancel_member(self, flow_id, execution_id).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_flows(
+        &self,
+        partition: PartitionKey,
+        cursor: Option<FlowId>,
+        limit: usize,
+    ) -> Result<ListFlowsPage, EngineError> {
+        flow::list(self, partition, cursor, limit).await
+    }
+
+    async fn set_flow_tag(&self, id: &FlowId, key: &str, value: &str) -> Result<(), EngineError> {
+        flow::set_tag(self, id, key, value).await
+    }
+
+    async fn get_flow_tag(&self, id: &FlowId, key: &str) -> Result<Option<String>, EngineError> {
+        flow::get_tag(self, id, key).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
+        flow::submit(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn describe_flow_graph(&self, id: &FlowId) -> Result<Option<FlowGraph>, EngineError> {
+        flow::graph(self, id).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn resolve_flow_prefix(&self, prefix: &str) -> Result<Vec<FlowId>, EngineError> {
+        flow::resolve_prefix(self, prefix).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn find_flows(&self, args: FindFlowsArgs) -> Result<FindFlowsPage, EngineError> {
+        flow::find_flows(self, args).await
     }
 
     async fn report_usage(
@@ -518,8 +678,8 @@ impl<S: Store> EngineBackend for S {
         budget::quota_limits(self, quota_policy_id).await
     }
 
-    async fn describe_flow(&self, _: &FlowId) -> Result<Option<FlowSnapshot>, EngineError> {
-        unavailable("describe_flow")
+    async fn describe_flow(&self, id: &FlowId) -> Result<Option<FlowSnapshot>, EngineError> {
+        flow::describe(self, id).await
     }
 
     // ---- Streams ----
@@ -884,6 +1044,45 @@ impl<S: Store> EngineBackend for S {
         }
     }
 
+    // ---- Workers ----
+
+    #[cfg(feature = "core")]
+    async fn register_worker(
+        &self,
+        args: RegisterWorkerArgs,
+    ) -> Result<RegisterWorkerOutcome, EngineError> {
+        self.execute(RegisterWorker { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn heartbeat_worker(
+        &self,
+        args: HeartbeatWorkerArgs,
+    ) -> Result<HeartbeatWorkerOutcome, EngineError> {
+        self.execute(HeartbeatWorker { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn mark_worker_dead(
+        &self,
+        args: MarkWorkerDeadArgs,
+    ) -> Result<MarkWorkerDeadOutcome, EngineError> {
+        self.execute(MarkWorkerDead { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_workers(&self, args: ListWorkersArgs) -> Result<ListWorkersResult, EngineError> {
+        worker::list_workers(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_worker_status(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<WorkerStatus>, EngineError> {
+        worker::list_worker_status(self, namespace).await
+    }
+
     // ---- Subscriptions ----
 
     async fn subscribe_lease_history(
@@ -1134,6 +1333,11 @@ impl<S: Store> EngineBackend for S {
         limit: u32,
     ) -> Result<ListQuotaPoliciesPage, EngineError> {
         budget::list_quotas(self, after, limit).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn explain(&self, id: &ExecutionId) -> Result<Explanation, EngineError> {
+        explain::explain(self, id).await
     }
 
     #[cfg(feature = "core")]

@@ -152,6 +152,7 @@ impl<S: Store> Subscription<S> {
             Event::Lease(event) => (&event.namespace, event.instance_tag.as_ref()),
             Event::Completion(event) => (&event.namespace, event.instance_tag.as_ref()),
             Event::Operator(event) => (&event.namespace, event.instance_tag.as_ref()),
+            Event::FlowCancelRequested(event) => (&event.namespace, None),
             Event::Transition(_) => return true,
         };
         self.filter.matches(Some(namespace), tag.map(String::as_str))

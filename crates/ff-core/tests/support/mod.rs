@@ -6,10 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ff_core::EngineError;
-use ff_core::backend::{Frame, FrameKind};
+use ff_core::backend::{CancelFlowPolicy, Frame, FrameKind};
 use ff_core::contracts::{
-    ClaimExecutionArgs, CreateExecutionArgs, CreateExecutionResult, IssueClaimGrantArgs,
-    IssueGrantAndClaimArgs, IssueReclaimGrantArgs, ReclaimExecutionArgs, ReportUsageResult,
+    AddExecutionToFlowResult, ApplyDependencyToChildArgs, ApplyDependencyToChildResult,
+    ClaimExecutionArgs, CreateExecutionArgs, CreateExecutionResult, CreateFlowArgs,
+    IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs, ReclaimExecutionArgs,
+    ReportUsageResult, StageDependencyEdgeArgs,
 };
 use ff_core::handle_codec::HandlePayload;
 use ff_core::machine::budget::{
@@ -20,6 +22,9 @@ use ff_core::machine::execution::{
     Cancel, CancelProof, ChangePriority, Complete, Create, Delay, Fail, Failed, Progress, Replay,
     SetTag,
 };
+use ff_core::machine::flow::{
+    AddExecution, Apply, CancelFlow, CreateFlow, Resolve, Stage, Upstream, WaitChildren,
+};
 use ff_core::machine::lease::{
     ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
     ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
@@ -29,10 +34,12 @@ use ff_core::machine::sweep::{Due, Forget};
 use ff_core::machine::{Command, Context, Execution, Fence, Grant, GrantKind, Limits};
 use ff_core::partition::{Partition, PartitionFamily};
 use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
+use ff_core::state::TerminalOutcome;
 use ff_core::types::{
     AttemptId, AttemptIndex, BudgetId, CancelSource, DurationMs, ExecutionId, LaneId, LeaseEpoch,
     LeaseId, Namespace, QuotaPolicyId, TimestampMs, WorkerId, WorkerInstanceId,
 };
+use ff_core::types::{EdgeId, FlowId};
 use rows::Rows;
 
 /// How long leases of these tests last, in milliseconds.
@@ -424,6 +431,139 @@ fn reclaim_execution_granted(world: &mut World) -> Result<String, EngineError> {
     reclaim_execution(world)
 }
 
+fn flow_id() -> FlowId {
+    FlowId::from_uuid(uuid::Uuid::from_u128(70))
+}
+
+fn edge_id() -> EdgeId {
+    EdgeId::from_uuid(uuid::Uuid::from_u128(71))
+}
+
+fn upstream_id() -> ExecutionId {
+    ExecutionId::from_parts(0, uuid::Uuid::from_u128(72))
+}
+
+/// Makes it a member of a flow.
+pub(crate) fn join(world: &mut World) -> Result<String, EngineError> {
+    if world.execution().is_none() {
+        return Err(EngineError::NotFound { entity: "execution" });
+    }
+    if world.rows.flow.is_none() {
+        let args = CreateFlowArgs {
+            flow_id: flow_id(),
+            flow_kind: "kind".to_owned(),
+            namespace: Namespace::new("tests"),
+            now: world.now,
+        };
+        world.run(&CreateFlow { args })?;
+    }
+    let added = world.run(&AddExecution { flow_id: flow_id(), execution_id: id() })?;
+    Ok(match added {
+        AddExecutionToFlowResult::Added { .. } => "added",
+        AddExecutionToFlowResult::AlreadyMember { .. } => "already a member",
+    }
+    .to_owned())
+}
+
+/// An edge from another member begins to count.
+pub(crate) fn apply(world: &mut World) -> Result<String, EngineError> {
+    let before = world.rows.clone();
+    let answer = draw_and_apply(world);
+    if answer.is_err() {
+        world.rows = before;
+    }
+    answer
+}
+
+fn draw_and_apply(world: &mut World) -> Result<String, EngineError> {
+    let Some(flow) = &world.rows.flow else { return Err(EngineError::NotFound { entity: "flow" }) };
+    if world.rows.edge.is_none() {
+        let upstream =
+            Upstream { id: upstream_id(), flow_id: Some(flow_id()), outcome: None, run: 0 };
+        world.rows.upstream = Some(upstream);
+        let args = StageDependencyEdgeArgs {
+            flow_id: flow_id(),
+            edge_id: edge_id(),
+            upstream_execution_id: upstream_id(),
+            downstream_execution_id: id(),
+            dependency_kind: "success_only".to_owned(),
+            data_passing_ref: None,
+            expected_graph_revision: flow.revision,
+            now: world.now,
+        };
+        world.run(&Stage { args })?;
+    }
+    let args = ApplyDependencyToChildArgs {
+        flow_id: flow_id(),
+        edge_id: edge_id(),
+        downstream_execution_id: id(),
+        upstream_execution_id: upstream_id(),
+        graph_revision: 0,
+        dependency_kind: "success_only".to_owned(),
+        data_passing_ref: None,
+        now: world.now,
+    };
+    Ok(match world.run(&Apply { args })? {
+        ApplyDependencyToChildResult::Applied { unsatisfied_count } => {
+            format!("applied, {unsatisfied_count} open")
+        }
+        ApplyDependencyToChildResult::AlreadyApplied => "already applied".to_owned(),
+    })
+}
+
+fn resolve(world: &mut World, outcome: TerminalOutcome) -> Result<String, EngineError> {
+    let command =
+        Resolve { flow_id: flow_id(), edge_id: edge_id(), downstream: id(), outcome, run: 0 };
+    let answer = format!("{:?}", world.run(&command)?).to_lowercase();
+    if let Some(upstream) = &mut world.rows.upstream {
+        upstream.outcome = Some(outcome);
+    }
+    Ok(answer)
+}
+
+pub(crate) fn upstream_succeeds(world: &mut World) -> Result<String, EngineError> {
+    resolve(world, TerminalOutcome::Success)
+}
+
+pub(crate) fn upstream_fails(world: &mut World) -> Result<String, EngineError> {
+    resolve(world, TerminalOutcome::Failed)
+}
+
+/// What it waits for begins another run.
+pub(crate) fn upstream_runs_again(world: &mut World) -> Result<String, EngineError> {
+    match &mut world.rows.upstream {
+        Some(upstream) => upstream.outcome = None,
+        None => return Err(EngineError::NotFound { entity: "upstream" }),
+    }
+    Ok("done".to_owned())
+}
+
+pub(crate) fn wait_children(world: &mut World) -> Result<String, EngineError> {
+    let fence = world.fence();
+    world.run(&WaitChildren { execution_id: id(), fence })?;
+    Ok("done".to_owned())
+}
+
+fn cancel_flow_with(world: &mut World, policy: CancelFlowPolicy) -> Result<String, EngineError> {
+    let command = CancelFlow {
+        flow_id: flow_id(),
+        policy,
+        reason: "flow_cancelled".to_owned(),
+        by: "cancel_flow",
+        is_acknowledged: false,
+    };
+    let members = world.run(&command)?.members()?;
+    Ok(format!("{} reached", members.len()))
+}
+
+pub(crate) fn cancel_flow(world: &mut World) -> Result<String, EngineError> {
+    cancel_flow_with(world, CancelFlowPolicy::CancelAll)
+}
+
+pub(crate) fn cancel_flow_pending(world: &mut World) -> Result<String, EngineError> {
+    cancel_flow_with(world, CancelFlowPolicy::CancelPending)
+}
+
 fn forget(world: &mut World) -> Result<String, EngineError> {
     let gone = world.run(&Forget { execution_id: id() })?;
     Ok(if gone { "removed" } else { "kept" }.to_owned())
@@ -585,4 +725,14 @@ pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("forget, before its retention is over", forget),
     ("forget, a day later", forget_after_retention),
     ("due", due),
+    ("add_execution_to_flow", join),
+    ("apply_dependency_to_child", apply),
+    ("resolve_dependency, by success", upstream_succeeds),
+    ("resolve_dependency, by failure", upstream_fails),
+    ("wait_children, by the holder", wait_children),
+    ("cancel_flow, all", cancel_flow),
+    ("cancel_flow, pending", cancel_flow_pending),
 ];
+
+/// How many of them, the last ones, are about flows.
+pub(crate) const FLOW_OPERATIONS: usize = 7;

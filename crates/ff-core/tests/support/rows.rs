@@ -4,21 +4,29 @@ use std::collections::BTreeMap;
 
 use ff_core::EngineError;
 use ff_core::contracts::{BudgetOverage, QuotaHolder};
-use ff_core::machine::budget::{Budget, GateKey, Gates, Seen};
+use ff_core::machine::budget::{self, Budget, GateKey, Gates};
 use ff_core::machine::drive::Session;
+use ff_core::machine::flow::background::{FlowWork, OpenEdge};
+use ff_core::machine::flow::sibling::PendingGroup;
+use ff_core::machine::flow::{
+    Announced, Edge, Flow, Group, Member, Seen, Standing, Standings, Upstream, Wanted, Write,
+};
 use ff_core::machine::stream::{self, Frame, Meta};
 use ff_core::machine::transition::TransitionRow;
+use ff_core::machine::worker::{self, Registration, RegistryEvent};
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
 };
-use ff_core::state::LaneState;
+use ff_core::state::{LaneState, TerminalOutcome};
+use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
     BudgetReader, EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan,
-    StreamReader, Topic,
+    StreamReader, Topic, WorkerReader,
 };
 use ff_core::types::{
-    AttemptIndex, BudgetId, ExecutionId, LaneId, Namespace, QuotaPolicyId, TimestampMs,
+    AttemptIndex, BudgetId, EdgeId, ExecutionId, FlowId, LaneId, Namespace, QuotaPolicyId,
+    TimestampMs, WorkerInstanceId,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -31,6 +39,14 @@ pub(crate) struct Rows {
     pub(crate) gates: Gates,
     /// The budget that is asked for by its id.
     pub(crate) budget: Option<Budget>,
+    /// The flow that the execution may be a member of, the one edge into it, and their group.
+    pub(crate) flow: Option<Flow>,
+    pub(crate) edge: Option<Edge>,
+    pub(crate) group: Option<Group>,
+    pub(crate) upstream: Option<Upstream>,
+    announced: Vec<Announced>,
+    is_backlogged: bool,
+    pub(crate) worker: Option<Registration>,
     pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
@@ -48,6 +64,54 @@ impl Rows {
             .filter(|_| execution.is_leased())
             .and_then(|attempt| attempt.lease_expires_at);
         [execution.due_at(), expiry].into_iter().flatten().any(|at| at <= now)
+    }
+
+    fn store_flow(&mut self, write: &Write) {
+        match write {
+            Write::PutFlow(flow) => self.flow = Some((**flow).clone()),
+            Write::PutEdge(edge) => self.edge = Some((**edge).clone()),
+            Write::PutGroup(group) => self.group = Some((**group).clone()),
+            Write::PutPayload { execution_id, payload } => {
+                self.payloads.insert(execution_id.clone(), payload.clone());
+            }
+            Write::OpenBacklog { .. } => self.is_backlogged = true,
+            Write::CloseBacklog { .. } => self.is_backlogged = false,
+            Write::Dispatched { event_id, .. } => {
+                self.announced.retain(|announced| announced.event_id != *event_id);
+            }
+            Write::Acknowledge { .. }
+            | Write::EnqueueSiblings { .. }
+            | Write::DropSiblings { .. } => {}
+        }
+    }
+
+    fn seen_of_flows(&self, wanted: &Wanted, loaded: Option<&Execution>) -> Seen {
+        let is_member = loaded.is_some_and(|row| row.flow_id.is_some());
+        let is_skipped = loaded.is_some_and(|row| row.outcome() == TerminalOutcome::Skipped);
+        let incoming = self.edge.iter().filter(|_| wanted.incoming && is_skipped);
+        let standings: Vec<Standing> = self.executions.values().map(Standing::of).collect();
+        let open = standings.iter().filter(|standing| !standing.is_ended());
+        Seen {
+            flow: self.flow.clone().filter(|_| wanted.flow.is_some()),
+            own: self.flow.clone().filter(|_| is_member),
+            standings: Standings {
+                any_open: open.clone().next().is_some(),
+                any_bad: standings.contains(&Standing::EndedBadly),
+                ..Standings::default()
+            },
+            edge: self.edge.clone().filter(|_| wanted.edge.is_some()),
+            group: self.group.clone().filter(|_| wanted.group.is_some() || wanted.own_group),
+            upstream: self.upstream.clone().filter(|_| wanted.upstream.is_some()),
+            incoming: incoming.map(|edge| (edge.clone(), self.upstream.clone())).collect(),
+            members: self
+                .executions
+                .values()
+                .zip(&standings)
+                .filter(|(_, standing)| wanted.members && !standing.is_ended())
+                .map(|(row, standing)| Member { id: row.id.clone(), standing: *standing })
+                .collect(),
+            ..Seen::default()
+        }
     }
 
     fn store(&mut self, change: &Change) {
@@ -83,7 +147,7 @@ impl Rows {
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
             // Whether a gate is open is said by the test.
             Change::Budget(_) => {}
-            Change::Flow(write) => match *write {},
+            Change::Flow(write) => self.store_flow(write),
             Change::Stream(write) => match write {
                 stream::Write::PutMeta(meta) => {
                     let key = (meta.execution_id.clone(), meta.attempt_index);
@@ -94,7 +158,11 @@ impl Rows {
                 | stream::Write::PutSummary(_) => {}
             },
             Change::Suspension(write) => match *write {},
-            Change::Worker(write) => match *write {},
+            Change::Worker(write) => match write {
+                worker::Write::Put(row) => self.worker = Some((**row).clone()),
+                worker::Write::Remove { .. } => self.worker = None,
+                worker::Write::Note(_) => {}
+            },
             Change::Forget { execution_id } => {
                 self.executions.remove(execution_id);
                 self.attempts.retain(|(id, _), _| id != execution_id);
@@ -110,11 +178,121 @@ impl Session for Rows {
             self.store(change);
         }
         self.events.extend(transition.events.iter().cloned());
+        for event in &transition.events {
+            if let Event::Completion(end) = event
+                && let Some(flow_id) = &end.flow_id
+            {
+                self.announced.push(Announced {
+                    event_id: i64::try_from(self.events.len()).expect("a few events"),
+                    execution_id: end.execution_id.clone(),
+                    flow_id: flow_id.clone(),
+                    outcome: Some(end.outcome),
+                    run: end.run,
+                });
+            }
+        }
         Ok(())
     }
 
     fn trim(&mut self, _: TimestampMs, _: TimestampMs, _: usize) -> Result<usize, EngineError> {
         Ok(0)
+    }
+}
+
+impl FlowReader for Rows {
+    fn flow_work(&mut self) -> Result<FlowWork, EngineError> {
+        Ok(FlowWork {
+            announced: !self.announced.is_empty(),
+            groups: false,
+            backlog: self.is_backlogged,
+        })
+    }
+
+    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
+        Ok(self.announced.first().cloned())
+    }
+
+    fn open_edges_from(
+        &mut self,
+        _: &FlowId,
+        _: &ExecutionId,
+        _: Option<&EdgeId>,
+        _: usize,
+    ) -> Result<Vec<OpenEdge>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
+        Ok(self.flow.as_ref().map(|flow| flow.id.clone()))
+    }
+
+    fn reached_members(&mut self, _: &FlowId, _: usize) -> Result<Vec<ExecutionId>, EngineError> {
+        let flow = self.flow.clone();
+        let reached =
+            self.executions.values().filter(|row| flow.as_ref().is_some_and(|flow| flow.ends(row)));
+        Ok(reached.map(|row| row.id.clone()).collect())
+    }
+
+    fn flow(&mut self, _: &FlowId) -> Result<Option<Flow>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn flows(&mut self, _: &FlowScan, _: usize) -> Result<Vec<Flow>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn flow_range(
+        &mut self,
+        _: uuid::Uuid,
+        _: uuid::Uuid,
+        _: usize,
+    ) -> Result<Vec<FlowId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn standings(&mut self, _: &FlowId) -> Result<Standings, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn members(
+        &mut self,
+        _: &FlowId,
+        _: usize,
+    ) -> Result<Vec<(Execution, Option<Attempt>)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn edge(&mut self, _: &FlowId, _: &EdgeId) -> Result<Option<Edge>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn edges(&mut self, _: &FlowId, _: &EdgesOf, _: usize) -> Result<Vec<Edge>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn groups(&mut self, _: &FlowId, _: usize) -> Result<Vec<Group>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn group(&mut self, _: &FlowId, _: &ExecutionId) -> Result<Option<Group>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn unacknowledged(&mut self, _: &FlowId) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn pending_group(&mut self) -> Result<Option<PendingGroup>, EngineError> {
+        unreachable!("the group of these tests is an AllOf")
+    }
+
+    fn open_upstreams_of(
+        &mut self,
+        _: &FlowId,
+        _: &ExecutionId,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("the group of these tests is an AllOf")
     }
 }
 
@@ -124,9 +302,48 @@ impl StreamReader for Rows {
     }
 }
 
+impl WorkerReader for Rows {
+    fn workers(
+        &mut self,
+        _: &Namespace,
+        _: TimestampMs,
+        _: Option<&WorkerInstanceId>,
+        _: usize,
+    ) -> Result<Vec<Registration>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lapsed_workers(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<(Namespace, WorkerInstanceId)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_worker_lapse(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn registry_events(&mut self, _: usize) -> Result<Vec<RegistryEvent>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn leases_held(&mut self, _: TimestampMs) -> Result<Vec<(WorkerInstanceId, u64)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl Reader for Rows {
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError> {
-        let Some(id) = &footprint.execution else { return Ok(Snapshot::default()) };
+        let loaded = footprint.execution.as_ref().and_then(|id| self.executions.get(id)).cloned();
+        let flow = self.seen_of_flows(&footprint.flow, loaded.as_ref());
+        let worker = worker::Seen {
+            worker: footprint.worker.worker.as_ref().and(self.worker.as_ref()).cloned(),
+        };
+        let Some(id) = &footprint.execution else {
+            return Ok(Snapshot { flow, worker, ..Snapshot::default() });
+        };
         let execution = self.executions.get(id);
         let named = footprint
             .attempt
@@ -142,11 +359,12 @@ impl Reader for Rows {
             result: result.and_then(|_| self.results.get(id)).cloned(),
             payload: self.payloads.get(id).filter(|_| footprint.payload).cloned(),
             grant: grant.cloned(),
+            flow,
             stream: stream::Seen { meta: meta.cloned(), summary: None },
-            budget: Seen {
+            budget: budget::Seen {
                 budget: self.budget.clone().map(Ok),
                 gates: self.gates.clone(),
-                ..Seen::default()
+                ..budget::Seen::default()
             },
             ..Snapshot::default()
         })

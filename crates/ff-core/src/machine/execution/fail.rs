@@ -2,6 +2,7 @@
 
 use super::stored_reason;
 use crate::EngineError;
+use crate::machine::flow::Standing;
 use crate::machine::policy::later;
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution};
 use crate::machine::terminal::{self, End};
@@ -89,6 +90,7 @@ impl Command for Fail {
             category: self.category.clone(),
             policy: self.policy.clone(),
             cause: "failed",
+            may_retry: may_retry(seen),
         };
         Ok(failed(execution, attempt, &failure, cx))
     }
@@ -105,6 +107,14 @@ pub(crate) struct Failure {
     pub(crate) category: String,
     pub(crate) policy: Option<RetryPolicy>,
     pub(crate) cause: &'static str,
+    /// Whether another attempt may follow at all.
+    pub(crate) may_retry: bool,
+}
+
+/// A member of a flow whose cancel let it run on gets no further attempt.
+pub(crate) fn may_retry(seen: &Snapshot) -> bool {
+    let mark = seen.flow.own.as_ref().and_then(|flow| flow.cancel.as_ref());
+    !mark.is_some_and(|mark| mark.reaches(Standing::Blocked))
 }
 
 /// The effect of a failure of the running attempt.
@@ -119,7 +129,8 @@ pub(crate) fn failed(
         .as_ref()
         .or_else(|| execution.policy.as_ref().and_then(|policy| policy.retry_policy.as_ref()));
     let retries = policy.map_or(0, |policy| policy.max_retries);
-    let delay = retry::decide(policy, &failure.category, execution.retry_count, &mut cx.ids);
+    let delay = retry::decide(policy, &failure.category, execution.retry_count, &mut cx.ids)
+        .filter(|_| failure.may_retry);
     let mut how = End {
         outcome: TerminalOutcome::Failed,
         attempt: AttemptOutcome::Failed,

@@ -2,18 +2,24 @@
 
 use crate::EngineError;
 use crate::engine_error::StateKind;
+use crate::machine::flow::resolve::{blocked, decided, put_edge, put_group};
+use crate::machine::flow::{Edge, FlowState, Group, Resolved, Standing, Wanted};
 use crate::machine::policy;
+use crate::machine::rows::Execution;
 use crate::machine::transition::{Event, OperatorEvent, OperatorEventKind};
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition, state};
-use crate::state::{AttemptState, PublicState};
-use crate::types::ExecutionId;
+use crate::state::{AttemptState, PublicState, TerminalOutcome};
+use crate::types::{ExecutionId, TimestampMs};
 
 /// Puts an ended execution back in line as a new run.
 ///
 /// The run starts with fresh retry and reclaim counts, without the old result and reason. A
 /// deadline still ahead stays; one that has passed is dropped, and the one that the policy implies
-/// counts from now. Epochs go on rising. Refused with `State(ExecutionNotTerminal)` while it has not ended and
-/// with `State(MaxReplaysExhausted)` at the policy's cap. Not safe to repeat: each call that
+/// counts from now. Epochs go on rising. A member that was skipped waits for its edges again, as
+/// far as they are open: each is settled anew by how its upstream stands now, so it may be skipped
+/// again at once. A flow that had completed or failed is open again. Refused with `State(ExecutionNotTerminal)` while it has not ended and
+/// with `State(MaxReplaysExhausted)` at the policy's cap, and with `State(FlowAlreadyTerminal)` for
+/// a member of a cancelled flow. Not safe to repeat: each call that
 /// finds an ended execution is a run.
 #[derive(Debug, Clone)]
 pub struct Replay {
@@ -26,7 +32,8 @@ impl Command for Replay {
     type Outcome = PublicState;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.execution_id)
+        let flow = Wanted { own_group: true, incoming: true, ..Wanted::default() };
+        Footprint { flow, ..Footprint::execution(&self.execution_id) }
     }
 
     fn decide(
@@ -41,6 +48,14 @@ impl Command for Replay {
         if execution.replay_count >= policy::replay_cap(execution) {
             return Err(EngineError::State(StateKind::MaxReplaysExhausted));
         }
+        let own = seen.flow.own.as_ref();
+        if own
+            .and_then(|flow| flow.cancel.as_ref())
+            .is_some_and(|mark| mark.reaches(Standing::Open))
+        {
+            return Err(EngineError::State(StateKind::FlowAlreadyTerminal));
+        }
+        let group = reopened(execution, seen);
         let mut after = execution.clone();
         after.state = state::waiting(AttemptState::PendingReplayAttempt);
         after.replay_count += 1;
@@ -55,19 +70,77 @@ impl Command for Replay {
         let still_ahead = execution.deadline_at.filter(|at| *at > cx.now);
         after.deadline_at = policy::deadline(execution.policy.as_ref(), still_ahead, cx.now);
 
+        let kind = match &group {
+            None => OperatorEventKind::Replayed { branch: "normal", groups_reset: None },
+            Some(_) => {
+                OperatorEventKind::Replayed { branch: "skipped_flow_member", groups_reset: Some(1) }
+            }
+        };
         let event = Event::Operator(OperatorEvent {
             execution_id: execution.id.clone(),
-            kind: OperatorEventKind::Replayed { branch: "normal" },
+            kind,
             at: cx.now,
             namespace: execution.namespace.clone(),
             instance_tag: execution.instance_tag().map(str::to_owned),
         });
-        let public_state = after.public_state();
-        Ok(Transition::unchanged(public_state)
+        if let Some((group, _)) = &group {
+            after = blocked(&after, group);
+        }
+        let mut transition = Transition::unchanged(())
             .put(execution, after, cx.now, "replayed")
             .change(Change::PutResult { execution_id: self.execution_id.clone(), result: None })
-            .announce(event))
+            .announce(event);
+        if let Some(flow) = own.filter(|flow| flow.is_terminal() && flow.cancel.is_none()) {
+            let mut open = flow.next(cx.now);
+            open.state = FlowState::Active;
+            open.ended_at = None;
+            transition = transition.change(open.write());
+        }
+        let mut rows = seen.clone();
+        if let Some((group, edges)) = group {
+            for edge in edges {
+                let resolved = edge.resolved.map(|end| Resolved { at: cx.now, ..end });
+                transition = transition.change(put_edge(Edge { resolved, ..edge }));
+            }
+            transition = transition.change(put_group(group.clone()));
+            rows.apply(&transition.changes);
+            let replayed = rows.execution()?;
+            let decision = decided(replayed, rows.current.as_ref(), group.state(), cx.now);
+            transition = decision.after(transition);
+        }
+        rows.apply(&transition.changes);
+        let public_state = rows.execution()?.public_state();
+        Ok(transition.answer(public_state))
     }
+}
+
+/// The edges into a skipped member as its upstreams stand now, and their group. What an earlier
+/// run of an upstream said counts no more.
+fn reopened(execution: &Execution, seen: &Snapshot) -> Option<(Group, Vec<Edge>)> {
+    let is_skipped = execution.outcome() == TerminalOutcome::Skipped;
+    let flow_id = execution.flow_id.as_ref().filter(|_| is_skipped)?;
+    if seen.flow.incoming.is_empty() {
+        return None;
+    }
+    let empty = Group::new(flow_id.clone(), execution.id.clone());
+    let policy =
+        seen.flow.group.as_ref().map_or_else(|| empty.policy.clone(), |old| old.policy.clone());
+    let mut group = Group { policy, ..empty };
+    let mut edges = Vec::with_capacity(seen.flow.incoming.len());
+    for (edge, upstream) in &seen.flow.incoming {
+        let ended = upstream.as_ref().and_then(|upstream| {
+            let outcome = upstream.outcome?;
+            Some(Resolved { outcome, run: upstream.run, at: TimestampMs(0) })
+        });
+        // An upstream that is gone says no more than it said.
+        let resolved = if upstream.is_none() { edge.resolved } else { ended };
+        match resolved {
+            Some(end) => group.count(end.outcome),
+            None => group.running += 1,
+        }
+        edges.push(Edge { resolved, ..edge.clone() });
+    }
+    Some((group, edges))
 }
 
 #[cfg(test)]
@@ -117,7 +190,7 @@ mod tests {
             assert_eq!((after.epoch, after.attempt_count), (LeaseEpoch(1), 1));
             assert!(done.attempts().is_empty());
             let kind = &done.operations()[0].kind;
-            assert_eq!(kind, &OperatorEventKind::Replayed { branch: "normal" });
+            assert_eq!(kind, &OperatorEventKind::Replayed { branch: "normal", groups_reset: None });
             let execution_id = execution().id;
             assert!(done.changes.contains(&Change::PutResult { execution_id, result: None }));
         }

@@ -1,0 +1,44 @@
+//! What retention keeps of flows, and what it takes.
+
+use super::graph;
+use crate::harness::Bench;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+pub async fn an_upstream_is_kept_while_its_flow_goes_on(bench: &Bench) {
+    let graph = graph(bench, 3, &[(0, 1)]).await;
+    graph.complete(0).await;
+
+    bench.advance(2 * DAY_MS);
+    bench.sweep().await;
+    assert!(bench.engine.describe_execution(&graph.nodes[0]).await.unwrap().is_some());
+
+    graph.complete(1).await;
+    graph.complete(2).await;
+    bench.advance(2 * DAY_MS);
+    bench.sweep().await;
+    bench.sweep().await;
+    for node in &graph.nodes {
+        assert!(bench.engine.describe_execution(node).await.unwrap().is_none());
+    }
+    // The flow itself is kept as long as events are, and goes once it is empty.
+    if let Some(seen) = bench.engine.describe_flow_graph(&graph.flow).await.unwrap() {
+        assert!(seen.nodes.is_empty() && seen.edges.is_empty());
+        assert!(seen.flow.edge_groups.is_empty());
+    }
+    bench.advance(10 * DAY_MS);
+    bench.sweep().await;
+    assert_eq!(bench.engine.describe_flow(&graph.flow).await.unwrap(), None);
+}
+
+pub async fn others_are_not_kept_by_a_flow_that_goes_on(bench: &Bench) {
+    let graph = graph(bench, 2, &[]).await;
+    graph.complete(0).await;
+    let alone = bench.completed().await;
+
+    bench.advance(2 * DAY_MS);
+    bench.sweep().await;
+
+    assert!(bench.engine.describe_execution(alone.execution()).await.unwrap().is_none());
+    assert!(bench.engine.describe_execution(&graph.nodes[0]).await.unwrap().is_some());
+}
