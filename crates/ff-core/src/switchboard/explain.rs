@@ -59,7 +59,7 @@ fn explained(
         told.gates.push(suspension(&execution));
         told.gates.push(delay(&execution));
         for (id, budget) in &seen.budget.gates.budgets {
-            told.gates.push(budget_gate(budget, budget_closed(id, budget, now), id.to_string()));
+            told.gates.push(budget_gate(budget, budget_closed(id, budget, now), &id.to_string()));
         }
         let quotas = [
             seen.budget.gates.own.take().map(|(id, quota)| (GateKey::Quota(id.clone()), id, quota)),
@@ -162,7 +162,7 @@ fn refused(gate: Gate, why: Closed) -> GateReport {
     closed(gate, why.detail).opening_at(why.opens_at)
 }
 
-fn budget_gate(budget: &Readable<Budget>, why: Option<Closed>, id: String) -> GateReport {
+fn budget_gate(budget: &Readable<Budget>, why: Option<Closed>, id: &str) -> GateReport {
     let report = match why {
         Some(why) => refused(Gate::Budget, why),
         None => open(Gate::Budget, format!("budget {id} has room")),
