@@ -19,6 +19,7 @@ mod flow;
 mod session;
 mod state;
 mod stream;
+mod suspension;
 mod worker;
 
 use std::any::Any;
@@ -32,6 +33,7 @@ use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::{Clock, EngineTime, SystemClock};
 use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
 use ff_core::machine::ids::seed_of_write;
+use ff_core::machine::suspension::Secret;
 use ff_core::machine::{Command, Context, Limits};
 use ff_core::store::{Reader, Store, StreamKey, StreamWaiters, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
@@ -45,6 +47,8 @@ use state::State;
 pub struct MemoryOptions {
     clock: Arc<dyn Clock>,
     seed: u64,
+    /// Set together with the seed: only then are keys predictable.
+    secret_seed: Option<u64>,
     limits: Limits,
 }
 
@@ -52,7 +56,12 @@ impl Default for MemoryOptions {
     fn default() -> Self {
         let seed =
             u64::from_le_bytes(uuid::Uuid::now_v7().into_bytes()[8..].try_into().unwrap_or([7; 8]));
-        Self { clock: Arc::new(SystemClock::new()), seed, limits: Limits::default() }
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            seed,
+            secret_seed: None,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -64,10 +73,12 @@ impl MemoryOptions {
         self
     }
 
-    /// Draws every id from `seed`: the same commands then give the same ids.
+    /// Draws every id, and the first signing key, from `seed`: the same commands then give the
+    /// same ids. For tests and simulations: such a key is no secret.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self.secret_seed = Some(seed);
         self
     }
 
@@ -190,6 +201,20 @@ impl Store for MemoryBackend {
 
     fn now(&self) -> TimestampMs {
         self.inner.time.show(self.inner.options.clock.as_ref())
+    }
+
+    fn fresh_secret(&self) -> Result<Secret, EngineError> {
+        match self.inner.options.secret_seed {
+            Some(seed) => Ok(Secret::from_seed(seed)),
+            None => {
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes).map_err(|error| EngineError::Transport {
+                    backend: "memory",
+                    source: Box::new(error),
+                })?;
+                Ok(Secret::new(bytes))
+            }
+        }
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

@@ -42,10 +42,6 @@ impl<'a> MemorySession<'a> {
         self.touched
     }
 
-    pub(crate) fn state(&self) -> &State {
-        self.state
-    }
-
     /// A copy to return to when a batch is refused half-way.
     pub(crate) fn keep(&self) -> State {
         self.state.clone()
@@ -53,6 +49,10 @@ impl<'a> MemorySession<'a> {
 
     pub(crate) fn restore(&mut self, kept: State) {
         *self.state = kept;
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.state
     }
 
     pub(crate) fn flow_rows(&self) -> &Flows {
@@ -91,6 +91,7 @@ impl<'a> MemorySession<'a> {
         match topic {
             Topic::Lease => &self.state.lease_events,
             Topic::Completion => &self.state.completions,
+            Topic::Signal => &self.state.signal_events,
         }
     }
 
@@ -126,6 +127,7 @@ impl Reader for MemorySession<'_> {
             }
             seen.execution = Some(execution.clone());
         }
+        seen.suspension = self.state.suspensions.load(footprint, seen.execution.as_ref());
         let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
         seen.flow = self.seen_of_flows(&footprint.flow, subject, loaded)?;
         if let Some(id) = &footprint.execution {
@@ -463,8 +465,12 @@ impl Session for MemorySession<'_> {
     ) -> Result<usize, EngineError> {
         let mut trimmed = 0;
         let state = &mut *self.state;
-        for outbox in [&mut state.lease_events, &mut state.completions, &mut state.operator_events]
-        {
+        for outbox in [
+            &mut state.lease_events,
+            &mut state.completions,
+            &mut state.operator_events,
+            &mut state.signal_events,
+        ] {
             let is_owed = |id: &i64, event: &Event| {
                 matches!(event, Event::Completion(_)) && state.flows.undispatched.contains(id)
             };
@@ -495,6 +501,7 @@ impl Session for MemorySession<'_> {
             .take(limit)
             .map(|grant| grant.grant_id)
             .collect();
+        trimmed += state.suspensions.trim(now, events_before, limit);
         trimmed += keys.len()
             + grants.len()
             + state.streams.trim_expired(now, limit)
@@ -523,6 +530,7 @@ fn at(event: &Event) -> TimestampMs {
         Event::Lease(event) => event.at,
         Event::Completion(event) => event.at,
         Event::Operator(event) => event.at,
+        Event::Signal(event) => event.at,
         Event::Transition(row) => row.at,
         Event::FlowCancelRequested(event) => event.at,
     }

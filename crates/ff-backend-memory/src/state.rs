@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ff_core::machine::flow::Write;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, Lane};
 use ff_core::machine::transition::{Change, Event, TransitionRow};
+use ff_core::state::LifecyclePhase;
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
 use crate::budget::Budgets;
 use crate::flow::{self, Flows};
 use crate::stream::Streams;
+use crate::suspension::Suspensions;
 use crate::worker::Workers;
 
 /// An execution's key: its partition and its UUID.
@@ -53,6 +55,8 @@ pub(crate) struct State {
     pub(crate) lease_events: Outbox,
     pub(crate) completions: Outbox,
     pub(crate) operator_events: Outbox,
+    pub(crate) signal_events: Outbox,
+    pub(crate) suspensions: Suspensions,
     pub(crate) streams: Streams,
     pub(crate) workers: Workers,
     pub(crate) line: BTreeSet<Place>,
@@ -121,7 +125,10 @@ impl State {
                 self.flows.apply(write);
             }
             Change::Stream(write) => self.streams.apply(write),
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(write) => match Suspensions::moves_due(write) {
+                Some(id) => self.with_indexes(key(id), |state| state.suspensions.apply(write)),
+                None => self.suspensions.apply(write),
+            },
             Change::Worker(write) => self.workers.apply(write),
         }
     }
@@ -138,6 +145,7 @@ impl State {
             Event::Operator(_) | Event::FlowCancelRequested(_) => {
                 self.operator_events.push(event.clone());
             }
+            Event::Signal(_) => self.signal_events.push(event.clone()),
             Event::Transition(row) => {
                 self.transitions.insert((key(&row.execution_id), row.version), row.clone());
             }
@@ -165,6 +173,7 @@ impl State {
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
         self.budgets.forget(at);
+        self.suspensions.forget(at);
         self.streams.forget(at);
     }
 
@@ -218,13 +227,11 @@ impl State {
             .and_then(|attempt| attempt.lease_expires_at);
         let ended =
             execution.is_terminal().then(|| execution.ended_at.unwrap_or(execution.created_at));
-        Entries {
-            line,
-            member: flow::place(execution),
-            due: execution.due_at(),
-            lease_expiry,
-            ended,
-        }
+        let timeout = (execution.state.lifecycle_phase == LifecyclePhase::Suspended)
+            .then(|| self.suspensions.timeout_at(&at))
+            .flatten();
+        let due = [execution.due_at(), timeout].into_iter().flatten().min();
+        Entries { line, member: flow::place(execution), due, lease_expiry, ended }
     }
 }
 

@@ -123,14 +123,13 @@ CREATE INDEX ff_exec_core_unsuccessful
     ON ff_exec_core (public_state, partition_key, execution_id)
     WHERE public_state = 'failed' OR public_state = 'cancelled' OR public_state = 'expired' OR public_state = 'skipped';
 
--- Where a member stands, as far as its flow cares: 1 ended, 2 ended badly, 3 in line, 4 blocked, 5 running, 6 parked by
+-- Where a member stands, as far as its flow cares: 1 completed, 2 ended otherwise, 3 in line, 4 blocked, 5 running, 6 parked by
 -- its worker. OR instead of IN, as above.
 ALTER TABLE ff_exec_core ADD COLUMN flow_standing INTEGER GENERATED ALWAYS AS (
     CASE lifecycle_phase
         WHEN 'terminal' THEN CASE
-            WHEN terminal_outcome = 'success' OR terminal_outcome = 'skipped' THEN 1
-            WHEN (terminal_outcome IS NULL OR terminal_outcome = 'none')
-                AND (public_state = 'completed' OR public_state = 'skipped') THEN 1
+            WHEN terminal_outcome = 'success' THEN 1
+            WHEN (terminal_outcome IS NULL OR terminal_outcome = 'none') AND public_state = 'completed' THEN 1
             ELSE 2
         END
         WHEN 'cancelled' THEN 2
@@ -276,13 +275,121 @@ END;
 
 -- Suspension --------------------------------------------------------------------------------------------------------
 
-CREATE INDEX ff_suspension_current_timeout ON ff_suspension_current (timeout_at_ms) WHERE timeout_at_ms IS NOT NULL;
+-- The end of a key that was rotated out; an active one has none.
+ALTER TABLE ff_waitpoint_hmac ADD COLUMN expires_at_ms INTEGER;
 
-CREATE INDEX ff_waitpoint_pending_execution ON ff_waitpoint_pending (partition_key, execution_id);
+-- The contract's row of a suspension stays after its end. satisfied_set holds what each leaf of the condition has
+-- counted; member_map stays empty, signals are rows.
+ALTER TABLE ff_suspension_current ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_suspension_current ADD COLUMN attempt_index INTEGER;
+ALTER TABLE ff_suspension_current ADD COLUMN requested_by TEXT;
+ALTER TABLE ff_suspension_current ADD COLUMN resume_delay_ms INTEGER;
+ALTER TABLE ff_suspension_current ADD COLUMN continuation TEXT;
+ALTER TABLE ff_suspension_current ADD COLUMN closed_at_ms INTEGER;
+ALTER TABLE ff_suspension_current ADD COLUMN close_reason TEXT;
 
-CREATE INDEX ff_waitpoint_pending_expiry ON ff_waitpoint_pending (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+ALTER TABLE ff_waitpoint_pending ADD COLUMN attempt_index INTEGER;
+ALTER TABLE ff_waitpoint_pending ADD COLUMN suspension_id BLOB;
 
-CREATE INDEX ff_suspend_dedup_created ON ff_suspend_dedup (created_at_ms);
+ALTER TABLE ff_suspend_dedup ADD COLUMN expires_at_ms INTEGER;
+
+ALTER TABLE ff_signal_event ADD COLUMN effect TEXT;
+
+-- A waitpoint that has ended, once: its key sees to that. Its token is not kept.
+CREATE TABLE ff_waitpoint_closed (
+    partition_key         INTEGER NOT NULL,
+    waitpoint_id          BLOB    NOT NULL,
+    execution_id          BLOB    NOT NULL,
+    attempt_index         INTEGER,
+    suspension_id         BLOB,
+    waitpoint_key         TEXT    NOT NULL,
+    token_kid             TEXT    NOT NULL,
+    created_at_ms         INTEGER NOT NULL,
+    activated_at_ms       INTEGER,
+    expires_at_ms         INTEGER,
+    required_signal_names TEXT    NOT NULL,
+    closed_at_ms          INTEGER NOT NULL,
+    close_reason          TEXT    NOT NULL,
+    PRIMARY KEY (partition_key, waitpoint_id)
+) WITHOUT ROWID;
+
+CREATE INDEX ff_waitpoint_closed_execution ON ff_waitpoint_closed (partition_key, execution_id);
+
+CREATE INDEX ff_waitpoint_closed_at ON ff_waitpoint_closed (closed_at_ms);
+
+-- bytes_so_far is the sum over an execution's signals up to this one.
+CREATE TABLE ff_signal (
+    partition_key    INTEGER NOT NULL,
+    execution_id     BLOB    NOT NULL,
+    seq              INTEGER NOT NULL,
+    bytes_so_far     INTEGER NOT NULL,
+    signal_id        BLOB    NOT NULL,
+    waitpoint_id     BLOB,
+    waitpoint_key    TEXT    NOT NULL,
+    suspension_id    BLOB,
+    signal_name      TEXT    NOT NULL,
+    signal_category  TEXT    NOT NULL,
+    source_type      TEXT    NOT NULL,
+    source_identity  TEXT    NOT NULL,
+    correlation_id   TEXT    NOT NULL,
+    payload          BLOB,
+    payload_encoding TEXT,
+    accepted_at_ms   INTEGER NOT NULL,
+    PRIMARY KEY (partition_key, execution_id, seq)
+);
+
+-- The same signal at the same waitpoint is stored once.
+CREATE UNIQUE INDEX ff_signal_delivery ON ff_signal (partition_key, waitpoint_id, signal_id)
+    WHERE waitpoint_id IS NOT NULL;
+
+CREATE INDEX ff_signal_suspension ON ff_signal (partition_key, execution_id, suspension_id, waitpoint_key, seq);
+
+CREATE TABLE ff_signal_dedup (
+    partition_key   INTEGER NOT NULL,
+    waitpoint_id    BLOB    NOT NULL,
+    idempotency_key TEXT    NOT NULL,
+    execution_id    BLOB    NOT NULL,
+    signal_id       BLOB    NOT NULL,
+    expires_at_ms   INTEGER NOT NULL,
+    PRIMARY KEY (partition_key, waitpoint_id, idempotency_key)
+) WITHOUT ROWID;
+
+CREATE INDEX ff_signal_dedup_expiry ON ff_signal_dedup (expires_at_ms);
+
+CREATE INDEX ff_signal_dedup_execution ON ff_signal_dedup (partition_key, execution_id);
+
+-- The distinct things that the leaves of an execution's open condition have counted.
+CREATE TABLE ff_signal_counted (
+    partition_key INTEGER NOT NULL,
+    execution_id  BLOB    NOT NULL,
+    thing         TEXT    NOT NULL,
+    leaf          INTEGER NOT NULL,
+    PRIMARY KEY (partition_key, execution_id, thing, leaf)
+) WITHOUT ROWID;
+
+-- Whose signals an attempt sees; it outlives the suspension's row.
+CREATE TABLE ff_observed_suspension (
+    partition_key INTEGER NOT NULL,
+    execution_id  BLOB    NOT NULL,
+    suspension_id BLOB    NOT NULL,
+    attempt_index INTEGER NOT NULL,
+    PRIMARY KEY (partition_key, execution_id)
+) WITHOUT ROWID;
+
+CREATE INDEX ff_suspension_current_timeout
+    ON ff_suspension_current (timeout_at_ms, partition_key, execution_id)
+    WHERE timeout_at_ms IS NOT NULL AND closed_at_ms IS NULL;
+
+CREATE INDEX ff_suspension_current_open ON ff_suspension_current (partition_key, execution_id)
+    WHERE closed_at_ms IS NULL;
+
+CREATE INDEX ff_waitpoint_pending_execution ON ff_waitpoint_pending (partition_key, execution_id, waitpoint_id);
+
+CREATE INDEX ff_waitpoint_pending_expiry ON ff_waitpoint_pending (expires_at_ms, partition_key, execution_id)
+    WHERE state = 'pending' AND expires_at_ms IS NOT NULL;
+
+-- A row that a tool wrote without its end is kept for seven days.
+CREATE INDEX ff_suspend_dedup_expiry ON ff_suspend_dedup (coalesce(expires_at_ms, created_at_ms + 604800000));
 
 -- Budgets, quotas, grants -------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ use ff_core::backend::BackendTag;
 use ff_core::capability::{BackendIdentity, Version};
 use ff_core::clock::Clock;
 use ff_core::machine::drive::{self, ClaimRequest, ClaimStep, Settled, Swept};
+use ff_core::machine::suspension::Secret;
 use ff_core::machine::{Command, Context, Limits, Urgency};
 use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
@@ -18,7 +19,7 @@ use ff_core::{BackendError, EngineError};
 use tokio::sync::{oneshot, watch};
 
 use crate::OutboxEvent;
-use crate::error::storage;
+use crate::error::{BACKEND, storage};
 use crate::location::Location;
 use crate::options::SqliteOptions;
 use crate::queue::{Closed, Effect, Job, Queued, ReadJob};
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    /// The seed of a test's store, which alone makes signing keys predictable.
+    secret_seed: Option<u64>,
     readers: Option<Readers>,
     writer: Option<JoinHandle<()>>,
     writer_ended: watch::Receiver<bool>,
@@ -62,7 +65,7 @@ impl Inner {
         location: Location,
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        (limits, secret_seed): (Limits, Option<u64>),
         readers: Option<Readers>,
         writer: JoinHandle<()>,
         writer_ended: watch::Receiver<bool>,
@@ -72,6 +75,7 @@ impl Inner {
             shared,
             clock,
             limits,
+            secret_seed,
             readers,
             writer: Some(writer),
             writer_ended,
@@ -291,6 +295,18 @@ impl Store for SqliteBackend {
 
     fn now(&self) -> TimestampMs {
         self.inner.shared.time.show(self.inner.clock.as_ref())
+    }
+
+    fn fresh_secret(&self) -> Result<Secret, EngineError> {
+        if let Some(seed) = self.inner.secret_seed {
+            return Ok(Secret::from_seed(seed));
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| EngineError::Transport {
+            backend: BACKEND,
+            source: Box::new(error),
+        })?;
+        Ok(Secret::new(bytes))
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<C::Outcome, EngineError> {

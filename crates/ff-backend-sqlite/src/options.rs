@@ -73,7 +73,7 @@ impl SqliteOptions {
         self
     }
 
-    /// Draws every id from `seed`. For tests and simulations.
+    /// Draws every id, and the first signing key, from `seed`. For tests and simulations: such a key is no secret.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -227,7 +227,8 @@ impl SqliteOptions {
                 ended.send_replace(true);
             })
             .map_err(start_failed)?;
-        Ok(Inner::new(location, shared, clock, self.limits, readers, thread, end))
+        let bounds = (self.limits, self.seed);
+        Ok(Inner::new(location, shared, clock, bounds, readers, thread, end))
     }
 }
 

@@ -13,11 +13,15 @@ use ff_backend_sqlite::{Durability, SqliteBackend, VerifyReport};
 use ff_core::backend::{CapabilitySet, ClaimPolicy, FailureClass, FailureReason, Frame, FrameKind};
 use ff_core::clock::ManualClock;
 use ff_core::contracts::{
-    CancelExecutionArgs, ChangePriorityArgs, ClaimedWork, ReplayExecutionArgs, RevokeLeaseArgs,
+    CancelExecutionArgs, ChangePriorityArgs, ClaimedWork, CompositeBody, CountKind,
+    DeliverSignalArgs, IdempotencyKey, ReplayExecutionArgs, ResumeCondition, ResumePolicy,
+    RevokeLeaseArgs, SuspendArgs, SuspensionReasonCode, WaitpointBinding,
 };
 use ff_core::engine_backend::EngineBackend as _;
 use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements};
-use ff_core::types::{CancelSource, ExecutionId, TimestampMs};
+use ff_core::types::{
+    CancelSource, ExecutionId, SignalId, SuspensionId, TimestampMs, WaitpointId, WaitpointToken,
+};
 use support::{Stopwatch, claim, lane, options, work};
 
 const BEGAN: i64 = 1_700_000_000_000;
@@ -78,6 +82,58 @@ async fn cancel(engine: &SqliteBackend, id: &ExecutionId) {
 async fn replay(engine: &SqliteBackend, id: &ExecutionId) {
     let args = ReplayExecutionArgs { execution_id: id.clone(), now: TimestampMs(0) };
     engine.replay_execution(args).await.unwrap();
+}
+
+/// Suspends until two sources have signalled.
+async fn park(engine: &SqliteBackend, taken: &ClaimedWork) -> (WaitpointId, WaitpointToken) {
+    let binding =
+        WaitpointBinding::Fresh { waitpoint_id: WaitpointId::new(), waitpoint_key: "k".to_owned() };
+    let kind = CountKind::DistinctSources;
+    let condition =
+        ResumeCondition::Composite(CompositeBody::count(2, kind, None, ["k".to_owned()]));
+    let args = SuspendArgs::new(
+        SuspensionId::new(),
+        binding,
+        condition,
+        ResumePolicy::normal(),
+        SuspensionReasonCode::WaitingForApproval,
+        TimestampMs(0),
+    )
+    .with_idempotency_key(IdempotencyKey::new("step"));
+    let outcome = engine.suspend(&taken.handle, args).await.unwrap();
+    let details = outcome.details();
+    (details.waitpoint_id.clone(), details.waitpoint_token.token().clone())
+}
+
+async fn signal(
+    engine: &SqliteBackend,
+    id: &ExecutionId,
+    waitpoint: &WaitpointId,
+    token: &WaitpointToken,
+    source: &str,
+) {
+    let args = DeliverSignalArgs {
+        execution_id: id.clone(),
+        waitpoint_id: waitpoint.clone(),
+        signal_id: SignalId::new(),
+        signal_name: "go".to_owned(),
+        signal_category: "external".to_owned(),
+        source_type: "person".to_owned(),
+        source_identity: source.to_owned(),
+        payload: None,
+        payload_encoding: None,
+        correlation_id: None,
+        idempotency_key: Some(source.to_owned()),
+        target_scope: "waitpoint".to_owned(),
+        created_at: None,
+        dedup_ttl_ms: None,
+        resume_delay_ms: None,
+        max_signals_per_execution: None,
+        signal_maxlen: None,
+        waitpoint_token: token.clone(),
+        now: TimestampMs(0),
+    };
+    engine.deliver_signal(args).await.unwrap();
 }
 
 /// Every way an execution can go, and one left in every state.
@@ -142,6 +198,23 @@ async fn busy_history(engine: &Arc<SqliteBackend>, clock: &ManualClock) {
         cancel(engine, &taken.execution_id).await;
         clock.advance(second);
     }
+    // Waited and went on, was cancelled while it waited, waits still; each with a keyed signal.
+    for way in 0..3_u8 {
+        engine.create_execution(work(&[way])).await.unwrap();
+        let taken = take(engine).await;
+        let (waitpoint, token) = park(engine, &taken).await;
+        signal(engine, &taken.execution_id, &waitpoint, &token, "first").await;
+        match way {
+            0 => {
+                signal(engine, &taken.execution_id, &waitpoint, &token, "second").await;
+                let resumed = take(engine).await;
+                assert_eq!(resumed.signals.len(), 2);
+                engine.complete(&resumed.handle, None).await.unwrap();
+            }
+            1 => cancel(engine, &taken.execution_id).await,
+            _ => {}
+        }
+    }
     // What is left in line: behind a gate, delayed, changed, and running.
     let mut args = work(b"gated");
     args.policy = needing(&["zeta", "Alpha"]);
@@ -177,7 +250,7 @@ async fn made(directory: &Path) -> PathBuf {
     busy_history(&engine, &clock).await;
     let report = engine.verify().await.unwrap();
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.checks.len(), 22);
+    assert_eq!(report.checks.len(), 25);
     let resting = directory.join("resting.db");
     let backed_up = engine.backup(&resting).await.unwrap();
     assert_eq!(std::fs::metadata(&resting).unwrap().len(), backed_up.bytes);
@@ -206,6 +279,29 @@ async fn each_damage_is_found_by_its_own_check() {
     let dir = tempfile::tempdir().unwrap();
     let resting = made(dir.path()).await;
     let damages = [
+        (
+            "I12",
+            "is still open",
+            "INSERT INTO ff_waitpoint_closed (partition_key, waitpoint_id, execution_id, waitpoint_key, token_kid,
+                 created_at_ms, required_signal_names, closed_at_ms, close_reason)
+             SELECT partition_key, waitpoint_id, execution_id, waitpoint_key, token_kid, created_at_ms, '[]', 1, 'resumed'
+             FROM ff_waitpoint_pending",
+        ),
+        (
+            "I12",
+            "outlived its suspension",
+            "UPDATE ff_waitpoint_pending SET suspension_id = x'00000000000000000000000000000001'",
+        ),
+        ("I13", "numbered up to", "DELETE FROM ff_signal WHERE seq = 1 AND EXISTS (
+             SELECT 1 FROM ff_signal AS g WHERE g.execution_id = ff_signal.execution_id AND g.seq = 2)"),
+        ("I13", "the signal is gone", "UPDATE ff_signal_dedup SET signal_id = x'00000000000000000000000000000001'"),
+        ("I13", "has adopted", "UPDATE ff_signal SET suspension_id = NULL"),
+        (
+            "I15",
+            "its suspension ended",
+            "UPDATE ff_suspension_current SET closed_at_ms = 1, close_reason = 'resumed' WHERE closed_at_ms IS NULL",
+        ),
+        ("I15", "under an open suspension", "UPDATE ff_suspension_current SET closed_at_ms = NULL"),
         (
             "I1",
             "cannot be found in line",
@@ -374,7 +470,7 @@ async fn each_damage_is_found_by_its_own_check() {
         assert_eq!(fired, [check], "{what}: {report}");
         tried.insert(check);
     }
-    assert_eq!(tried.len(), 16);
+    assert_eq!(tried.len(), 19);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,6 +148,11 @@ fn flows() {
 }
 
 #[test]
+fn waiting() {
+    check("waiting.md");
+}
+
+#[test]
 fn streams() {
     check("streams.md");
 }

@@ -485,9 +485,14 @@ impl Bench {
             }
             lines.push(format!("{:?}", self.result(&id).await));
             let context = self.engine.read_execution_context(&id).await.expect("a read");
+            let pending = ff_core::contracts::ListPendingWaitpointsArgs::new(id.clone());
+            let pending = self.engine.list_pending_waitpoints(pending).await.expect("a read");
+            lines.push(format!("{:?}", pending.entries));
             let tags: BTreeMap<_, _> = context.tags.into_iter().collect();
             lines.push(format!("{tags:?} {:?}", context.input_payload));
         }
+        let waiting = ff_core::contracts::ListWaitingArgs::new().with_limit(1_000);
+        lines.push(format!("{:?}", self.engine.list_waiting(waiting).await.expect("a page")));
         for flow in self.engine.find_flows(FindFlowsArgs::new()).await.expect("a read").flows {
             let graph = self.engine.describe_flow_graph(&flow.flow_id).await.expect("a read");
             lines.push(format!("{:?}", graph.expect("a flow")));

@@ -38,6 +38,7 @@ pub enum Op {
     Claim,
     Renew,
     Progress,
+    AppendFrame,
     Complete,
     Fail,
     /// By the holder.
@@ -227,6 +228,7 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
             Event::Lease(event) => Some((id, event)),
             Event::Completion(_)
             | Event::Operator(_)
+            | Event::Signal(_)
             | Event::Transition(_)
             | Event::FlowCancelRequested(_) => None,
         })
@@ -239,6 +241,7 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
             Event::Completion(event) => Some((id, event)),
             Event::Lease(_)
             | Event::Operator(_)
+            | Event::Signal(_)
             | Event::Transition(_)
             | Event::FlowCancelRequested(_) => None,
         })
@@ -373,6 +376,7 @@ fn is_fenced(op: Op) -> bool {
     match op {
         Op::Renew
         | Op::Progress
+        | Op::AppendFrame
         | Op::Complete
         | Op::Fail
         | Op::Cancel

@@ -15,4 +15,5 @@ pub mod race;
 pub mod simulation;
 pub mod stream;
 pub mod suite;
+pub mod suspension;
 pub mod worker;

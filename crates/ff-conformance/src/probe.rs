@@ -144,6 +144,7 @@ where
                             Event::Lease(event) => Some((id, event)),
                             Event::Completion(_)
                             | Event::Operator(_)
+                            | Event::Signal(_)
                             | Event::Transition(_)
                             | Event::FlowCancelRequested(_) => None,
                         })
@@ -154,6 +155,7 @@ where
                             Event::Completion(event) => Some((id, event)),
                             Event::Lease(_)
                             | Event::Operator(_)
+                            | Event::Signal(_)
                             | Event::Transition(_)
                             | Event::FlowCancelRequested(_) => None,
                         })

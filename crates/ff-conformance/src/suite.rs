@@ -514,6 +514,7 @@ macro_rules! behaviours {
                     what_is_missing_is_not_found
                     a_flow_is_open_running_blocked_and_then_ends_with_its_last_member
                     one_bad_end_makes_the_flow_failed
+                    a_bad_end_that_a_join_does_without_does_not
                     a_flow_that_has_ended_takes_no_member
                     a_flow_ends_by_its_last_member_s_deadline_too
                     tags_are_set_and_read
@@ -680,6 +681,96 @@ macro_rules! behaviours {
                     no_limit_raised_is_still_no_limit
                     a_limit_that_does_not_fit_is_refused
                     an_unknown_budget_is_not_found
+                }
+            }
+            suspension {
+                condition {
+                    all_of_resumes_on_the_last_whatever_the_order
+                    two_people_are_two_sources
+                    counts_beside_each_other_count_apart
+                    any_of_is_a_count_of_one
+                    conditions_nest_to_the_fourth_level
+                    a_name_is_exact_and_an_unmatched_signal_is_kept
+                    no_signal_ends_what_waits_for_an_operator
+                }
+                deliver {
+                    a_forged_or_foreign_token_is_refused_and_leaves_no_trace
+                    the_same_key_at_the_same_waitpoint_counts_once
+                    the_same_signal_id_is_the_same_signal
+                    signals_are_bounded_and_a_repeat_at_the_bound_is_a_duplicate
+                    a_payload_is_bounded_and_is_bytes
+                    an_ended_execution_takes_no_signal
+                    a_resume_may_be_delayed_by_its_signal
+                    a_person_approves_without_a_token_and_once
+                    an_operator_answers_with_a_payload
+                    no_token_shows_in_what_is_printed
+                }
+                event {
+                    every_accepted_signal_is_told_once_with_its_effect
+                    a_filter_passes_over_others
+                    a_malformed_cursor_is_refused
+                }
+                key {
+                    the_first_wait_seeds_a_key_by_itself
+                    a_seeded_key_signs
+                    a_rotated_out_key_counts_until_its_grace_ends_exactly
+                    rotating_to_the_current_key_is_nothing_and_to_an_old_one_brings_it_back
+                    malformed_keys_are_refused_as_a_whole
+                    two_suspensions_have_tokens_of_their_own
+                }
+                list {
+                    open_waitpoints_are_listed_by_id_in_pages
+                    a_listed_waitpoint_shows_what_it_takes_and_not_its_token
+                    a_waitpoint_whose_end_has_come_is_not_listed_before_it_is_swept
+                    suspended_executions_are_listed_by_partition_in_pages
+                    what_waits_is_listed_with_its_waitpoints
+                }
+                resume {
+                    an_operator_resumes_and_the_signals_so_far_are_seen
+                    a_resume_delay_elapses
+                    what_is_not_suspended_cannot_be_resumed
+                    a_resumed_execution_is_claimed_by_name
+                    a_grant_keeps_it_for_its_worker
+                    a_resume_grant_revives_nobody
+                    a_resume_grant_takes_over_a_lost_lease
+                }
+                suspend {
+                    a_suspended_execution_gives_its_lease_back_and_waits
+                    a_signal_resumes_the_same_attempt_under_the_next_epoch
+                    a_batch_claim_brings_the_signals_along
+                    the_attempts_timeout_stands_still_while_it_waits
+                    only_the_live_lease_may_suspend
+                    a_triple_suspends_as_its_handle_does
+                    the_same_key_is_the_same_suspension
+                    a_key_counts_within_its_execution_only
+                    a_later_lease_that_asks_with_the_key_goes_on_with_its_signals
+                    a_new_run_waits_anew_under_the_same_key
+                    malformed_suspends_are_refused_by_their_rule
+                    what_a_resume_policy_cannot_have_is_refused_by_name
+                    a_waitpoint_id_belongs_to_its_first_owner
+                    an_attempt_may_wait_again_and_sees_the_signals_of_its_last_wait
+                    the_policys_timeout_counts_where_the_call_gives_none
+                    each_reason_has_its_block
+                }
+                timeout {
+                    each_behaviour_ends_or_resumes_at_its_instant_and_not_before
+                    a_claim_finds_what_a_timeout_resumed_with_its_signal
+                    an_escalated_suspension_waits_for_an_operator
+                    a_satisfied_suspension_does_not_time_out
+                    a_deadline_ends_a_suspension
+                    a_forgotten_execution_takes_its_waiting_along
+                }
+                waitpoint {
+                    an_early_signal_waits_and_satisfies_the_suspension_that_adopts_it
+                    early_signals_count_for_every_kind_of_condition
+                    early_signals_are_not_counted_twice
+                    an_adopted_waitpoint_keeps_its_token
+                    a_pending_waitpoint_ends_at_its_instant_and_not_before
+                    only_the_live_lease_makes_one
+                    keys_and_ends_are_bounded
+                    only_what_this_attempt_made_is_adopted
+                    every_end_of_the_execution_closes_its_waitpoints
+                    its_token_can_be_read_while_it_is_open
                 }
             }
             stream {
@@ -855,9 +946,18 @@ mod tests {
     fn sources() -> BTreeSet<(String, String, String)> {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for topic in
-            ["execution", "lease", "event", "flow", "lane", "stream", "worker", "budget", "admin"]
-        {
+        for topic in [
+            "execution",
+            "lease",
+            "event",
+            "flow",
+            "lane",
+            "stream",
+            "suspension",
+            "worker",
+            "budget",
+            "admin",
+        ] {
             for entry in std::fs::read_dir(src.join(topic)).unwrap() {
                 let path = entry.unwrap().path();
                 let operation = path.file_stem().unwrap().to_str().unwrap().to_owned();

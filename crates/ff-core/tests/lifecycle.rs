@@ -73,7 +73,15 @@ fn beginnings() -> Vec<World> {
 fn instants(world: &World) -> BTreeSet<TimestampMs> {
     let Some(execution) = world.execution() else { return BTreeSet::new() };
     let lease = world.rows.current(execution).and_then(|attempt| attempt.lease_expires_at);
-    let times = [execution.eligible_at, execution.attempt_timeout_at, execution.deadline_at, lease];
+    let suspension = world.rows.waiting.suspension.open_suspension();
+    let timeout = suspension.and_then(|suspension| suspension.timeout_at);
+    let times = [
+        execution.eligible_at,
+        execution.attempt_timeout_at,
+        execution.deadline_at,
+        lease,
+        timeout,
+    ];
     times.into_iter().flatten().filter(|at| *at > world.now).collect()
 }
 
@@ -87,11 +95,17 @@ fn standing(world: &World) -> String {
         .iter()
         .map(|at| at.is_some_and(|at| at > world.now))
         .collect();
+    let waits = world.rows.waiting.suspension.open_suspension().map(|suspension| {
+        (suspension.timeout_at.is_some_and(|at| at > world.now), suspension.timeout_behavior)
+    });
     let flow = world.rows.flow.as_ref().map(|flow| (flow.state, flow.cancel.is_some()));
     let edge = world.rows.edge.as_ref().map(|edge| edge.resolved.map(|end| end.outcome));
     let upstream = world.rows.upstream.as_ref().map(|upstream| upstream.outcome);
     let flow = (row.flow_id.is_some(), flow, edge, upstream);
-    format!("{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {:?} {flow:?}", row.state, row.policy)
+    format!(
+        "{:?} {attempt:?} {counts:?} {is_held} {ahead:?} {waits:?} {:?} {flow:?}",
+        row.state, row.policy
+    )
 }
 
 /// Every move that any sequence of commands and instants makes, with its causes.

@@ -16,6 +16,7 @@ use support::{
     Ask, DELAY_MS, FLOW_OPERATIONS, LEASE_MS, OPERATIONS, World, apply, cancel, cancel_flow,
     cancel_flow_pending, claim, claim_before_a_full_quota, claim_before_a_spent_budget, complete,
     create, create_delayed, delay, due, fail, fail_with_retry, join, release, replay, revoke,
+    signal, signal_with_delay, suspend, suspend_briefly, suspend_escalating, suspend_until,
     upstream_fails, upstream_runs_again, wait_children,
 };
 
@@ -42,6 +43,13 @@ fn states() -> Vec<(&'static str, World)> {
             after(&[create, claim, revoke, claim_before_a_full_quota]),
         ),
         ("retry scheduled", after(&[create, claim, fail_with_retry])),
+        ("suspended", after(&[create, claim, suspend])),
+        ("suspended, due to fail", waited(&[create, claim, suspend_briefly], DELAY_MS)),
+        ("suspended, due to go on", waited(&[create, claim, suspend_until], DELAY_MS)),
+        ("escalated", escalated()),
+        ("resumed", after(&[create, claim, suspend, signal])),
+        ("resumed, delayed", after(&[create, claim, suspend, signal_with_delay])),
+        ("resumed, delay over", waited(&[create, claim, suspend, signal_with_delay], DELAY_MS)),
         ("suspended (by SQL)", suspended()),
         ("completed", after(&[create, claim, complete])),
         ("failed", after(&[create, claim, fail])),
@@ -96,6 +104,12 @@ fn expired() -> World {
     let mut world = after(&[create, claim]);
     let deadline = world.now;
     rewrite(&mut world, |row| row.deadline_at = Some(deadline));
+    due(&mut world).expect("a sweep is never refused");
+    world
+}
+
+fn escalated() -> World {
+    let mut world = waited(&[create, claim, suspend_escalating], DELAY_MS);
     due(&mut world).expect("a sweep is never refused");
     world
 }
@@ -168,6 +182,7 @@ fn announced(events: &[Event]) -> String {
             Event::Lease(lease) => format!("lease {} ({})", lease.kind.as_str(), lease.cause),
             Event::Completion(end) => format!("completion {} of run {}", end.outcome, end.run),
             Event::Operator(_) | Event::FlowCancelRequested(_) => "operator event".to_owned(),
+            Event::Signal(signal) => format!("signal {}", signal.effect),
             Event::Transition(row) => row.cause.clone(),
         })
         .collect();

@@ -1,6 +1,6 @@
 -- execution_next_due
 -- The earliest instant at which something is due.
--- Uses ff_exec_core_due and ff_attempt_lease_expiry, the head of each, and the primary key of ff_exec_core.
+-- Uses ff_exec_core_due, ff_attempt_lease_expiry and ff_suspension_current_timeout, the head of each, and the primary key of ff_exec_core.
 SELECT min(at_ms)
 FROM (
     SELECT *
@@ -24,6 +24,20 @@ FROM (
             AND e.lifecycle_phase = 'active'
             AND e.ownership_state = 'leased'
         ORDER BY a.lease_expires_at_ms
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT *
+    FROM (
+        SELECT s.timeout_at_ms
+        FROM ff_suspension_current AS s INDEXED BY ff_suspension_current_timeout
+        CROSS JOIN ff_exec_core AS e
+        WHERE s.timeout_at_ms IS NOT NULL
+            AND s.closed_at_ms IS NULL
+            AND e.partition_key = s.partition_key
+            AND e.execution_id = s.execution_id
+            AND e.lifecycle_phase = 'suspended'
+        ORDER BY s.timeout_at_ms
         LIMIT 1
     )
 )

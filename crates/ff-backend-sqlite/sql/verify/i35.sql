@@ -19,6 +19,16 @@ FROM (
     UNION ALL
     SELECT partition_key, execution_id, 'ff_waitpoint_pending' FROM ff_waitpoint_pending
     UNION ALL
+    SELECT partition_key, execution_id, 'ff_waitpoint_closed' FROM ff_waitpoint_closed
+    UNION ALL
+    SELECT partition_key, execution_id, 'ff_signal' FROM ff_signal
+    UNION ALL
+    SELECT partition_key, execution_id, 'ff_signal_dedup' FROM ff_signal_dedup
+    UNION ALL
+    SELECT partition_key, execution_id, 'ff_signal_counted' FROM ff_signal_counted
+    UNION ALL
+    SELECT partition_key, execution_id, 'ff_observed_suspension' FROM ff_observed_suspension
+    UNION ALL
     SELECT partition_key, execution_id, 'ff_stream_frame' FROM ff_stream_frame
     UNION ALL
     SELECT partition_key, execution_id, 'ff_stream_summary' FROM ff_stream_summary

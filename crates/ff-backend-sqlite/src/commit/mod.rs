@@ -5,6 +5,7 @@
 mod budget;
 mod flow;
 mod stream;
+mod suspension;
 mod worker;
 
 use ff_core::EngineError;
@@ -61,7 +62,7 @@ pub(crate) fn all(
             Change::Budget(write) => budget::write(conn, write)?,
             Change::Flow(write) => flow::write(conn, write)?,
             Change::Stream(write) => stream::write(conn, write, now)?,
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(write) => suspension::write(conn, write)?,
             Change::Worker(write) => worker::write(conn, write)?,
         }
     }
@@ -70,6 +71,7 @@ pub(crate) fn all(
             Event::Lease(event) => add_lease_event(conn, event)?,
             Event::Completion(event) => add_completion_event(conn, event, now)?,
             Event::Operator(event) => add_operator_event(conn, event)?,
+            Event::Signal(event) => suspension::add_event(conn, event)?,
             Event::Transition(row) => add_transition(conn, row)?,
             Event::FlowCancelRequested(event) => flow::announce(conn, event)?,
         }
@@ -91,6 +93,10 @@ pub(crate) fn trim(
         (statement::LEASE_EVENT_TRIM, events_before),
         (statement::COMPLETION_EVENT_TRIM, events_before),
         (statement::OPERATOR_EVENT_TRIM, events_before),
+        (statement::SIGNAL_EVENT_TRIM, events_before),
+        (statement::WAITPOINT_TRIM, events_before),
+        (statement::SIGNAL_DEDUP_TRIM, now),
+        (statement::SUSPEND_DEDUP_TRIM, now),
         (statement::FLOW_TRIM, events_before),
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
@@ -349,6 +355,7 @@ fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError>
     ] {
         run(conn, named, "remove an execution", params![partition, uuid.as_bytes()])?;
     }
+    suspension::forget(conn, id)?;
     stream::forget(conn, id)?;
     let values = params![uuid.as_bytes()];
     run(conn, statement::CAPABILITY_FORGET, "remove needed capabilities", values).map(drop)

@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 mod flow;
 mod stream;
+pub(crate) mod suspension;
 
 use ff_core::EngineError;
 use ff_core::machine::limits::LANE_GATE_KEYS_MAX;
@@ -47,6 +48,7 @@ pub(crate) fn snapshot(
             seen.grant = grant(conn, id, kind)?;
         }
     }
+    seen.suspension = suspension::seen(conn, footprint, seen.execution.as_ref())?;
     let (subject, loaded) = (footprint.execution.as_ref(), seen.execution.as_ref());
     seen.flow = flow::seen(conn, &footprint.flow, subject, loaded)?;
     seen.worker = worker::seen(conn, &footprint.worker)?;

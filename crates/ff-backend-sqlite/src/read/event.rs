@@ -3,14 +3,15 @@
 use std::fmt;
 
 use ff_core::EngineError;
+use ff_core::machine::suspension::SignalEvent;
 use ff_core::machine::transition::{
     CompletionEvent, Event, LeaseEvent, LeaseEventKind, TransitionRow,
 };
 use ff_core::state::{PublicState, TerminalOutcome};
 use ff_core::store::{EventBounds, Topic};
 use ff_core::types::{
-    AttemptIndex, ExecutionId, FlowId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
-    WorkerInstanceId,
+    AttemptIndex, ExecutionId, FlowId, LeaseEpoch, LeaseId, Namespace, SignalId, TimestampMs,
+    WaitpointId, WorkerInstanceId,
 };
 use rusqlite::{Row, params};
 use uuid::Uuid;
@@ -31,6 +32,7 @@ pub(crate) fn list(
     let named = match topic {
         Topic::Lease => statement::LEASE_EVENT_LIST,
         Topic::Completion => statement::COMPLETION_EVENT_LIST,
+        Topic::Signal => statement::SIGNAL_EVENT_LIST,
     };
     let mut statement = prepared(conn, named)?;
     let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
@@ -39,6 +41,7 @@ pub(crate) fn list(
         found.push(match topic {
             Topic::Lease => lease(row)?,
             Topic::Completion => completion(row)?,
+            Topic::Signal => signal(row)?,
         });
     }
     Ok(found)
@@ -86,6 +89,39 @@ fn lease(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     Ok((event_id, Event::Lease(event)))
 }
 
+fn signal(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
+    const TABLE: &str = "ff_signal_event";
+    let mut columns = Columns::of(row);
+    let event_id = columns.next()?;
+    let of = Number(event_id);
+    let partition: i64 = columns.next()?;
+    let partition =
+        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
+    let uuid = columns.text()?;
+    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
+    let signal_id = columns.text()?;
+    let signal_id =
+        SignalId::parse(signal_id).map_err(|_| corrupt(TABLE, "signal_id", &of, signal_id))?;
+    let waitpoint_id = match columns.filled()? {
+        None => None,
+        Some(text) => {
+            Some(WaitpointId::parse(text).map_err(|_| corrupt(TABLE, "waitpoint_id", &of, text))?)
+        }
+    };
+    let event = SignalEvent {
+        execution_id: ExecutionId::from_parts(partition, uuid),
+        signal_id,
+        waitpoint_id,
+        source_identity: columns.filled()?.map(str::to_owned),
+        // What a tool announces without an effect satisfied its condition.
+        effect: columns.filled()?.unwrap_or("satisfied").to_owned(),
+        at: TimestampMs(columns.next()?),
+        namespace: Namespace::new(columns.filled()?.unwrap_or_default()),
+        instance_tag: columns.next()?,
+    };
+    Ok((event_id, Event::Signal(event)))
+}
+
 fn completion(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     const TABLE: &str = "ff_completion_event";
     let mut columns = Columns::of(row);
@@ -117,6 +153,7 @@ pub(crate) fn bounds(conn: &SqliteSession<'_>, topic: Topic) -> Result<EventBoun
     let named = match topic {
         Topic::Lease => statement::LEASE_EVENT_BOUNDS,
         Topic::Completion => statement::COMPLETION_EVENT_BOUNDS,
+        Topic::Signal => statement::SIGNAL_EVENT_BOUNDS,
     };
     let (oldest, greatest, given): (Option<i64>, Option<i64>, Option<i64>) = prepared(conn, named)?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))

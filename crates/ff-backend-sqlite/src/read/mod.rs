@@ -7,6 +7,7 @@ pub(crate) mod flow;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod stream;
+mod suspension;
 pub(crate) mod worker;
 
 use ff_core::EngineError;

@@ -4,7 +4,7 @@ use ff_core::contracts::CreateExecutionResult;
 use ff_core::engine_error::{ConflictKind, ValidationKind};
 use ff_core::policy::{
     BackoffStrategy, ExecutionPolicy, FallbackPolicy, RetryPolicy, RoutingRequirements,
-    StreamPolicy, SuspensionPolicy,
+    StreamPolicy,
 };
 use ff_core::state::{
     AttemptState, BlockingReason, EligibilityState, LifecyclePhase, OwnershipState, PublicState,
@@ -314,15 +314,6 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
         })
     };
     for (field, refused) in [
-        (
-            "suspension_policy",
-            bench.submit().policy(|policy| {
-                policy.suspension_policy = Some(SuspensionPolicy {
-                    default_timeout_ms: None,
-                    timeout_behavior: "fail".to_owned(),
-                });
-            }),
-        ),
         (
             "fallback_policy",
             bench.submit().policy(|policy| {

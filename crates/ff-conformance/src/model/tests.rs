@@ -159,6 +159,10 @@ impl Store for Wrong {
         self.right.wait(wake, seen, timeout).await;
     }
 
+    fn fresh_secret(&self) -> Result<ff_core::machine::suspension::Secret, EngineError> {
+        self.right.fresh_secret()
+    }
+
     fn watch_stream(&self, stream: StreamKey) -> Result<StreamWatch, EngineError> {
         self.right.watch_stream(stream)
     }

@@ -188,7 +188,11 @@ impl Actor for Worker {
         if let Some(job) = self.jobs.iter_mut().find(|job| job.renew_at_ms <= now_ms) {
             job.renew_at_ms = now_ms + renewal_ms;
             let grip = job.held.grip;
-            let deed = if scene.dice.chance(10) { Deed::Progress(50) } else { Deed::Renew };
+            let deed = match scene.dice.below(20) {
+                0 | 1 => Deed::Progress(50),
+                2..=4 => Deed::Append(scene.dice.pick(&[1, 2, 3])),
+                _ => Deed::Renew,
+            };
             return hold(grip, deed, scene.dice.chance(2));
         }
         if self.jobs.len() < JOBS_MAX && self.next_poll_ms <= now_ms {
@@ -211,7 +215,8 @@ impl Actor for Worker {
                 self.granted = Some((*number, true));
             }
             Call::Hold { grip, deed, is_forged } if !is_forged => {
-                let goes_on = answer.is_ok && matches!(deed, Deed::Renew | Deed::Progress(_));
+                let goes_on = answer.is_ok
+                    && matches!(deed, Deed::Renew | Deed::Progress(_) | Deed::Append(_));
                 if goes_on {
                     return;
                 }

@@ -45,6 +45,7 @@ pub(crate) struct Birth {
 pub(crate) enum Deed {
     Renew,
     Progress(u8),
+    Append(u32),
     Complete { result: u32 },
     Fail { is_permanent: bool },
     Cancel,
@@ -137,6 +138,8 @@ pub(crate) struct Answer {
     pub(crate) held: Vec<Held>,
     /// When a retry or a renewed lease is due.
     pub(crate) until: Option<TimestampMs>,
+    /// How many frames the stream has had.
+    pub(crate) frames: Option<u64>,
 }
 
 /// All that a number stands for.
@@ -216,6 +219,7 @@ impl Call {
             Self::Hold { deed, .. } => match deed {
                 Deed::Renew => "renew",
                 Deed::Progress(_) => "progress",
+                Deed::Append(_) => "append_frame",
                 Deed::Complete { .. } => "complete",
                 Deed::Fail { .. } => "fail",
                 Deed::Cancel => "cancel",

@@ -36,6 +36,8 @@ pub(crate) struct Step<'a> {
     pub(crate) execution: Option<ExecutionId>,
     /// The epoch that a holder showed.
     pub(crate) shown_epoch: Option<u64>,
+    /// And the attempt it is of.
+    pub(crate) attempt: u32,
     /// Whether a deadline or a timeout may have ended the lease unannounced: a refusal writes
     /// nothing.
     pub(crate) may_end_by_itself: bool,
@@ -54,6 +56,8 @@ pub(crate) struct Ledger {
     /// Accepted ends of attempts, to be answered alike when they are asked again, with the number
     /// of replays before them.
     ends: BTreeMap<Call, (Answer, u32)>,
+    /// Frames accepted, by attempt.
+    frames: BTreeMap<(ExecutionId, u32), u64>,
 }
 
 impl Ledger {
@@ -65,6 +69,11 @@ impl Ledger {
     /// Every completion so far, as a subscriber is told it.
     pub(crate) fn completions_told(&self) -> &[Delivered] {
         &self.completions
+    }
+
+    /// How many frames each attempt's stream has accepted.
+    pub(crate) fn frames(&self) -> &BTreeMap<(ExecutionId, u32), u64> {
+        &self.frames
     }
 
     pub(crate) fn has_deadline(&self, id: &ExecutionId) -> bool {
@@ -287,6 +296,15 @@ impl Ledger {
                 return Ok(());
             }
             Deed::Progress(_) => return Ok(()),
+            Deed::Append(_) => {
+                let frames = self.frames.entry((id.clone(), step.attempt)).or_default();
+                *frames += 1;
+                if step.answer.frames != Some(*frames) {
+                    let detail = format!("frame {frames} was counted {:?}", step.answer.frames);
+                    return Err(found("I28", Some(id), detail));
+                }
+                return Ok(());
+            }
             Deed::Complete { .. } | Deed::Cancel => true,
             Deed::Fail { .. } => step.answer.word == "TerminalFailed",
             Deed::Delay { .. } | Deed::Release => false,

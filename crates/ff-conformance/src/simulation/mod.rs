@@ -208,6 +208,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
 
 /// The judgement of the whole run, at rest.
 fn judged(stage: &Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
+    stage::check_streams(stage)?;
     let observed =
         runtime.block_on(observe(&stage.engine)).map_err(|error| stage::broken(&error))?;
     let findings = judge(&observed, std::slice::from_ref(&stage.history));

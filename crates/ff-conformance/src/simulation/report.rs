@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// Operations that a full run must have seen succeed.
-const OPERATIONS: [&str; 21] = [
+const OPERATIONS: [&str; 22] = [
     "create",
     "claim",
     "issue_claim_grant",
@@ -35,6 +35,7 @@ const OPERATIONS: [&str; 21] = [
     "issue_grant_and_claim",
     "renew",
     "progress",
+    "append_frame",
     "complete",
     "fail",
     "cancel",

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ff_core::EngineError;
 use ff_core::backend::{
-    CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Handle, HandleKind,
+    CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Frame, FrameKind, Handle,
+    HandleKind,
 };
 use ff_core::clock::Clock;
 use ff_core::contracts::*;
@@ -36,6 +37,9 @@ use crate::race::refused;
 
 /// Rows are compared with what the events say once in so many virtual milliseconds.
 const ROWS_EVERY_MS: u64 = 60_000;
+
+/// More frames than an attempt of the world has.
+const FRAMES_READ: u64 = 1_000;
 
 /// The answer of an engine that never waits.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -150,7 +154,7 @@ impl Stage {
             Call::Hold { grip, .. } => self.number_of(*grip),
             _ => None,
         });
-        let (shown, deadline) = self.shown(&operation.call);
+        let (shown, attempt, deadline) = self.shown(&operation.call);
         let id = number.map(|number| self.plan(number).id.clone());
         let is_timed = number.is_some_and(|number| self.plan(number).is_timed);
         let now = self.now();
@@ -159,6 +163,7 @@ impl Stage {
             answer,
             execution: id,
             shown_epoch: shown,
+            attempt,
             may_end_by_itself: is_timed || deadline,
             now,
         };
@@ -181,12 +186,13 @@ impl Stage {
         self.numbers.get(&payload.execution_id.uuid()).copied()
     }
 
-    /// The epoch that a call shows, and whether its execution has a deadline.
-    fn shown(&self, call: &Call) -> (Option<u64>, bool) {
-        let Call::Hold { grip, is_forged, .. } = call else { return (None, false) };
-        let Some((_, payload)) = self.grips.get(grip) else { return (None, false) };
+    /// The epoch and the attempt that a call shows, and whether its execution has a deadline.
+    fn shown(&self, call: &Call) -> (Option<u64>, u32, bool) {
+        let Call::Hold { grip, is_forged, .. } = call else { return (None, 0, false) };
+        let Some((_, payload)) = self.grips.get(grip) else { return (None, 0, false) };
         let epoch = payload.lease_epoch.0 + u64::from(*is_forged);
-        (Some(epoch), self.ledger.has_deadline(&payload.execution_id))
+        let has_deadline = self.ledger.has_deadline(&payload.execution_id);
+        (Some(epoch), payload.attempt_index.0, has_deadline)
     }
 
     fn log(
@@ -436,6 +442,12 @@ impl Stage {
                 let said = at_once(backend.progress(&handle, Some(percent), None));
                 (Op::Progress, answered(&said, "ok")?)
             }
+            Deed::Append(line) => {
+                let frame = Frame::new(format!("line {line}").into_bytes(), FrameKind::Stdout);
+                let said = at_once(backend.append_frame(&handle, frame));
+                let frames = said.as_ref().ok().map(|appended| appended.frame_count);
+                (Op::AppendFrame, Answer { frames, ..answered(&said, "ok")? })
+            }
             Deed::Complete { .. } => {
                 (Op::Complete, answered(&at_once(backend.complete(&handle, result.clone())), "ok")?)
             }
@@ -676,6 +688,32 @@ impl Stage {
         self.history.records.push(record);
         Ok(answer)
     }
+}
+
+/// I28, at rest: a stream shows the frames that were accepted, in order, and is closed.
+pub(crate) fn check_streams(stage: &Stage) -> Result<(), Finding> {
+    for ((id, attempt), accepted) in stage.ledger.frames() {
+        let (from, to) = (StreamCursor::Start, StreamCursor::End);
+        let index = AttemptIndex(*attempt);
+        let read = stage.backend().read_stream(id, index, from, to, FRAMES_READ);
+        let read = at_once(read).map_err(|error| broken(&error))?;
+        let ids: Vec<&str> = read.frames.iter().map(|frame| frame.id.as_str()).collect();
+        let is_ordered = ids.windows(2).all(|pair| order(pair[0]) < order(pair[1]));
+        if ids.len() as u64 != *accepted || !is_ordered || read.closed_at.is_none() {
+            let detail = format!(
+                "attempt {attempt}: {accepted} frames were accepted, it shows {ids:?}, closed: {:?}",
+                read.closed_reason
+            );
+            return Err(super::ledger::found("I28", Some(id), detail));
+        }
+    }
+    Ok(())
+}
+
+/// A frame's place: its instant and its number there.
+fn order(frame_id: &str) -> (u64, u64) {
+    let (ms, number) = frame_id.split_once('-').unwrap_or((frame_id, "0"));
+    (ms.parse().unwrap_or(0), number.parse().unwrap_or(0))
 }
 
 fn decoded(handle: &Handle) -> Result<HandlePayload, Finding> {

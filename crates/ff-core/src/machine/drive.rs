@@ -22,6 +22,7 @@ use super::limits::{
     LANE_GATE_KEYS_MAX, REOPEN_STEP_MAX,
 };
 use super::rows::Candidate;
+use super::suspension::ExpireWaitpoints;
 use super::sweep::{self, Due, Forget};
 use super::worker::Expire;
 use super::{Command, Context, Transition, gate, transition};
@@ -247,6 +248,11 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         let gone = run_if_readable(session, &forget, cx)?.is_some_and(|done| done.outcome);
         forgotten += usize::from(gone);
     }
+    let mut closed = 0;
+    for execution_id in session.expired_waitpoints(cx.now, DUE_STEP_MAX)? {
+        let expire = ExpireWaitpoints { execution_id };
+        closed += usize::from(run_if_readable(session, &expire, cx)?.is_some());
+    }
     let mut workers = 0;
     for (namespace, worker_instance_id) in session.lapsed_workers(cx.now, DUE_STEP_MAX)? {
         let expire = Expire { namespace, worker_instance_id };
@@ -254,7 +260,7 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         workers += usize::from(gone);
     }
     let events_before = before(cx.now, cx.limits.event_retention);
-    let trimmed = session.trim(cx.now, events_before, DUE_STEP_MAX)?;
+    let trimmed = closed + session.trim(cx.now, events_before, DUE_STEP_MAX)?;
     Ok(Swept { settled, reset, forgotten, workers, trimmed })
 }
 
@@ -290,7 +296,7 @@ pub struct Swept {
     pub forgotten: usize,
     /// Workers removed from the registry because they fell silent.
     pub workers: usize,
-    /// Rows removed that time had made worthless.
+    /// Rows removed, and waitpoints closed, that time had made worthless.
     pub trimmed: usize,
 }
 

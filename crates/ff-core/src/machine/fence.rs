@@ -89,6 +89,15 @@ impl Fence {
         self.form != Form::Override && self.is_of(attempt)
     }
 
+    /// Whether this is the proof inside that handle, whoever holds it now.
+    pub fn is_proof_of(&self, handle: &HandlePayload) -> bool {
+        self.form != Form::Override
+            && self.index == handle.attempt_index
+            && self.epoch == handle.lease_epoch
+            && agrees(self.attempt_id.as_ref(), Some(&handle.attempt_id))
+            && agrees(self.lease_id.as_ref(), Some(&handle.lease_id))
+    }
+
     /// The execution and its attempt if this proof owns it at `now`; otherwise why not.
     pub fn check<'a>(
         &self,

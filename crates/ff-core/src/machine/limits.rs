@@ -110,6 +110,44 @@ pub const GATE_SWEEP_AGAIN_MS: u64 = 1_000;
 
 /// A gate whose rows cannot be read is looked at again after this.
 pub const GATE_UNREADABLE_AGAIN_MS: u64 = 30_000;
+/// Largest signal payload, in bytes (contract §20).
+pub const SIGNAL_PAYLOAD_MAX_BYTES: usize = 64 * 1024;
+
+/// Most bytes that the signals of one execution hold: a resumed worker is given all of a suspension's.
+pub const SIGNALS_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Most signals that a policy or a call may allow one execution.
+pub const SIGNALS_PER_EXECUTION_MAX: u64 = 100_000;
+
+/// Signals one execution may have unless its policy or the call says otherwise (contract §20).
+pub const SIGNALS_PER_EXECUTION: u64 = 10_000;
+
+/// How long a signal's idempotency key is remembered unless the call says otherwise.
+pub const SIGNAL_DEDUP_WINDOW_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Longest time a suspend's idempotency key is remembered, in milliseconds: seven days.
+pub const SUSPEND_DEDUP_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// How long a suspend's idempotency key is remembered beyond its timeout, in milliseconds.
+pub const SUSPEND_DEDUP_GRACE_MS: u64 = 60_000;
+
+/// How far a suspension's timeout may lie in the past, in milliseconds: clocks differ.
+pub const SUSPEND_CLOCK_SKEW_MS: u64 = 600_000;
+
+/// Most waitpoints of one suspension.
+pub const WAITPOINTS_PER_SUSPENSION_MAX: usize = 256;
+
+/// Most open waitpoints of one execution: every operation on its waitpoints looks at all of them.
+pub const OPEN_WAITPOINTS_MAX: usize = 1_000;
+
+/// Most nodes, leaves and listed waitpoints of one resume condition: a delivery walks them.
+pub const CONDITION_TERMS_MAX: usize = 1_024;
+
+/// Most signing keys whose tokens count at once: every token is checked against them.
+pub const SIGNING_KEYS_MAX: usize = 64;
+
+/// Longest grace of a rotation, in milliseconds (contract B.6): 2^53 - 1.
+pub const ROTATION_GRACE_MAX_MS: u64 = (1 << 53) - 1;
 /// The partition of flows and of everything in them.
 pub const FLOW_PARTITION: u16 = 0;
 

@@ -2,10 +2,12 @@
 
 use super::limits::{
     BUDGETS_PER_EXECUTION_MAX, DELAY_MAX_MS, DURABLE_FRAMES_KEPT_MAX, RECLAIMS_WITHOUT_POLICY,
+    SIGNALS_PER_EXECUTION_MAX,
 };
 use super::retry;
 use super::rows::Execution;
 use crate::EngineError;
+use crate::contracts::TimeoutBehavior;
 use crate::engine_error::ValidationKind;
 use crate::policy::ExecutionPolicy;
 use crate::types::{DurationMs, TimestampMs};
@@ -61,23 +63,58 @@ pub fn validate(policy: &ExecutionPolicy) -> Result<(), EngineError> {
     if policy.dedup_window_ms.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
         return refused(format!("policy.dedup_window_ms: give 1 to {DELAY_MAX_MS} ms"));
     }
+    let signals = u64::from(policy.max_signals_per_execution);
+    if signals == 0 || signals > SIGNALS_PER_EXECUTION_MAX {
+        return refused(format!(
+            "policy.max_signals_per_execution is {signals}; give 1 to {SIGNALS_PER_EXECUTION_MAX}"
+        ));
+    }
+    if let Some(suspension) = &policy.suspension_policy {
+        if suspension.default_timeout_ms.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
+            return refused(format!(
+                "policy.suspension_policy.default_timeout_ms: give 1 to {DELAY_MAX_MS} ms"
+            ));
+        }
+        let word = &suspension.timeout_behavior;
+        if timeout_behavior(word).is_none() {
+            return refused(format!(
+                "policy.suspension_policy.timeout_behavior is {word:?}; give \"fail\", \"cancel\", \
+                 \"expire\", \"auto_resume_with_timeout_signal\" or \"escalate\""
+            ));
+        }
+    }
     Ok(())
+}
+
+/// What a suspension's timeout does, by its stored word.
+pub fn timeout_behavior(word: &str) -> Option<TimeoutBehavior> {
+    Some(match word {
+        "fail" => TimeoutBehavior::Fail,
+        "cancel" => TimeoutBehavior::Cancel,
+        "expire" => TimeoutBehavior::Expire,
+        "auto_resume_with_timeout_signal" | "auto_resume" => {
+            TimeoutBehavior::AutoResumeWithTimeoutSignal
+        }
+        "escalate" => TimeoutBehavior::Escalate,
+        _ => return None,
+    })
+}
+
+/// The timeout of a suspension that names none.
+pub fn default_suspension_timeout(execution: &Execution) -> Option<(DurationMs, TimeoutBehavior)> {
+    let policy = execution.policy.as_ref()?.suspension_policy.as_ref()?;
+    let behavior = timeout_behavior(&policy.timeout_behavior).unwrap_or(TimeoutBehavior::Fail);
+    Some((DurationMs(policy.default_timeout_ms?), behavior))
 }
 
 /// The first field of the policy that this engine would have to ignore.
 fn unsupported(policy: &ExecutionPolicy) -> Option<&'static str> {
     let routing = policy.routing_requirements.as_ref();
     let inert = [
-        ("suspension_policy", policy.suspension_policy.is_some()),
         ("fallback_policy", policy.fallback_policy.is_some()),
         (
             "stream_policy.retention_ttl_ms",
             policy.stream_policy.as_ref().is_some_and(|stream| stream.retention_ttl_ms.is_some()),
-        ),
-        (
-            "max_signals_per_execution",
-            policy.max_signals_per_execution
-                != ExecutionPolicy::default().max_signals_per_execution,
         ),
         (
             "routing_requirements.preferred_locality",
@@ -196,21 +233,43 @@ mod tests {
     }
 
     #[test]
+    fn what_a_policy_says_of_waiting_is_bounded() {
+        let with = |default_timeout_ms, behavior: &str| ExecutionPolicy {
+            suspension_policy: Some(SuspensionPolicy {
+                default_timeout_ms,
+                timeout_behavior: behavior.to_owned(),
+            }),
+            ..ExecutionPolicy::default()
+        };
+        let signals =
+            |max| ExecutionPolicy { max_signals_per_execution: max, ..ExecutionPolicy::default() };
+        let most = u32::try_from(SIGNALS_PER_EXECUTION_MAX).unwrap();
+        for word in ["fail", "cancel", "expire", "auto_resume", "escalate"] {
+            assert!(validate(&with(None, word)).is_ok());
+        }
+        assert!(validate(&with(Some(DELAY_MAX_MS), "fail")).is_ok());
+        assert!(validate(&signals(1)).is_ok() && validate(&signals(most)).is_ok());
+        for refused in [
+            with(Some(0), "fail"),
+            with(Some(DELAY_MAX_MS + 1), "fail"),
+            with(None, "sleep"),
+            signals(0),
+            signals(most + 1),
+        ] {
+            assert!(told(&refused).starts_with("validation: InvalidPolicyJson"));
+        }
+    }
+
+    #[test]
     fn a_field_that_would_be_ignored_is_refused_by_name() {
         let empty = ExecutionPolicy::default;
         let routing = RoutingRequirements::default;
-        let suspension =
-            SuspensionPolicy { default_timeout_ms: None, timeout_behavior: "fail".to_owned() };
         let stream = StreamPolicy {
             durability_mode: "buffered".to_owned(),
             retention_maxlen: 1,
             retention_ttl_ms: Some(1),
         };
         for (field, policy) in [
-            (
-                "suspension_policy",
-                ExecutionPolicy { suspension_policy: Some(suspension), ..empty() },
-            ),
             (
                 "fallback_policy",
                 ExecutionPolicy {
@@ -221,10 +280,6 @@ mod tests {
             (
                 "stream_policy.retention_ttl_ms",
                 ExecutionPolicy { stream_policy: Some(stream), ..empty() },
-            ),
-            (
-                "max_signals_per_execution",
-                ExecutionPolicy { max_signals_per_execution: 9_999, ..empty() },
             ),
             (
                 "routing_requirements.preferred_locality",

@@ -102,6 +102,18 @@ pub fn running() -> StateVector {
     )
 }
 
+/// Waiting for signals, a timeout or an operator, for `reason`.
+pub fn suspended(reason: BlockingReason) -> StateVector {
+    vector(
+        LifecyclePhase::Suspended,
+        OwnershipState::Unowned,
+        EligibilityState::NotApplicable,
+        reason,
+        TerminalOutcome::None,
+        AttemptState::AttemptInterrupted,
+    )
+}
+
 /// Its lease ran out; a claim reclaims it.
 pub fn lease_expired() -> StateVector {
     lapsed(OwnershipState::LeaseExpiredReclaimable)
@@ -149,8 +161,8 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
     use PublicState::{
-        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Skipped, Waiting,
-        WaitingChildren,
+        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Skipped, Suspended,
+        Waiting, WaitingChildren,
     };
     &[
         (None, Waiting),
@@ -181,10 +193,17 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(Active), RateLimited),
         (Some(Active), WaitingChildren),
         (Some(Active), Active),
+        (Some(Active), Suspended),
         (Some(Active), Completed),
         (Some(Active), Failed),
         (Some(Active), Cancelled),
         (Some(Active), Expired),
+        (Some(Suspended), Waiting),
+        (Some(Suspended), Delayed),
+        (Some(Suspended), Suspended),
+        (Some(Suspended), Failed),
+        (Some(Suspended), Cancelled),
+        (Some(Suspended), Expired),
         (Some(Completed), Waiting),
         (Some(Failed), Waiting),
         (Some(Cancelled), Waiting),
@@ -212,6 +231,7 @@ mod tests {
                 PublicState::WaitingChildren,
             ),
             (running(), PublicState::Active),
+            (suspended(BlockingReason::WaitingForSignal), PublicState::Suspended),
             (lease_expired(), PublicState::Active),
             (lease_revoked(), PublicState::Active),
             (

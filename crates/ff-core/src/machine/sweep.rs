@@ -1,5 +1,6 @@
 //! What happens to an execution by itself when its time comes.
 //!
+//! A suspension times out by its behaviour; a pending waitpoint that nobody adopted is closed.
 //! A deadline that passed expires it; an attempt that ran too long fails as `timeout` and goes
 //! through the retry policy; a lease that ran out makes it reclaimable; a delay that is over puts
 //! it in line. Things happen in the order of their instants, all stamped with the engine time at
@@ -9,6 +10,7 @@ use super::execution::fail;
 use super::flow::Flow;
 use super::policy::later;
 use super::rows::{AttemptOutcome, Execution};
+use super::suspension::timeout;
 use super::terminal::{self, End};
 use super::transition::{LeaseEvent, LeaseEventKind};
 use super::{Change, Command, Context, Footprint, Snapshot, Transition, retry, state};
@@ -65,7 +67,9 @@ enum Kind {
     Deadline,
     AttemptTimeout,
     LeaseExpiry,
+    SuspensionTimeout,
     Eligible,
+    WaitpointExpiry,
 }
 
 fn next_step(seen: &Snapshot, cx: &mut Context<'_>) -> Option<Transition<()>> {
@@ -81,13 +85,15 @@ fn next_step(seen: &Snapshot, cx: &mut Context<'_>) -> Option<Transition<()>> {
         Kind::Deadline => expire(execution, seen, cx.now),
         Kind::AttemptTimeout => time_out(execution, seen, cx),
         Kind::LeaseExpiry => lapse(execution, seen, cx.now),
+        Kind::SuspensionTimeout => timeout::time_out(execution, seen, cx),
         Kind::Eligible => promote(execution, cx.now),
+        Kind::WaitpointExpiry => timeout::expire_waitpoints(execution, seen, cx.now),
     })
 }
 
-fn due_list(execution: &Execution, seen: &Snapshot) -> [Option<(TimestampMs, Kind)>; 4] {
+fn due_list(execution: &Execution, seen: &Snapshot) -> [Option<(TimestampMs, Kind)>; 6] {
     if execution.is_terminal() {
-        return [None; 4];
+        return [None; 6];
     }
     let waits = execution.state.eligibility_state == EligibilityState::NotEligibleUntilTime;
     // A leased row without an attempt is somebody's mistake; it only has its deadline.
@@ -97,7 +103,9 @@ fn due_list(execution: &Execution, seen: &Snapshot) -> [Option<(TimestampMs, Kin
         execution.deadline_at.map(|at| (at, Kind::Deadline)),
         execution.attempt_timeout_at.filter(|_| leased).map(|at| (at, Kind::AttemptTimeout)),
         expiry.filter(|_| leased).map(|at| (at, Kind::LeaseExpiry)),
+        timeout::timeout_at(execution, seen).map(|at| (at, Kind::SuspensionTimeout)),
         waits.then(|| (execution.eligible_at.unwrap_or(TimestampMs(0)), Kind::Eligible)),
+        timeout::waitpoints_end_at(execution, seen).map(|at| (at, Kind::WaitpointExpiry)),
     ]
 }
 

@@ -4,8 +4,8 @@
 //! attempt's outcome, the release of a live lease and exactly one completion event.
 
 use super::rows::{Attempt, AttemptOutcome, Execution};
-use super::state;
-use super::transition::{CompletionEvent, Event, LeaseEvent, LeaseEventKind, Transition};
+use super::transition::{Change, CompletionEvent, Event, LeaseEvent, LeaseEventKind, Transition};
+use super::{state, suspension};
 use crate::state::{AttemptState, TerminalOutcome};
 use crate::types::TimestampMs;
 
@@ -71,7 +71,26 @@ pub fn end(
         namespace: execution.namespace.clone(),
         instance_tag: execution.instance_tag().map(str::to_owned),
     });
-    transition.put(execution, after, now, how.cause).announce(completion)
+    let waits = Change::Suspension(suspension::Write::End {
+        execution_id: execution.id.clone(),
+        at: now,
+        reason: close_reason(how),
+    });
+    transition.change(waits).put(execution, after, now, how.cause).announce(completion)
+}
+
+/// How the suspension and the waitpoints of an execution end with it.
+fn close_reason(how: &End) -> String {
+    match how.outcome {
+        TerminalOutcome::Cancelled => "cancelled".to_owned(),
+        TerminalOutcome::Expired => {
+            format!("expired:{}", how.reason.as_deref().unwrap_or(how.cause))
+        }
+        TerminalOutcome::None
+        | TerminalOutcome::Success
+        | TerminalOutcome::Failed
+        | TerminalOutcome::Skipped => how.cause.to_owned(),
+    }
 }
 
 /// An attempt that has no final outcome: running, or parked by its worker.

@@ -1,6 +1,7 @@
 //! What a decision does to the store, as plain data.
 
 use super::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
+use super::suspension::SignalEvent;
 use super::{budget, flow, stream, suspension, worker};
 use crate::state::{PublicState, TerminalOutcome};
 use crate::types::{
@@ -117,8 +118,8 @@ pub fn opens_work(changes: &[Change]) -> bool {
         | Change::Forget { .. }
         | Change::Flow(_)
         | Change::Stream(_)
-        | Change::Suspension(_)
         | Change::Worker(_) => false,
+        Change::Suspension(write) => write.is_due_some_time(),
     })
 }
 
@@ -170,6 +171,8 @@ pub enum Event {
     Completion(CompletionEvent),
     /// An operator changed something.
     Operator(OperatorEvent),
+    /// A signal was accepted.
+    Signal(SignalEvent),
     /// An execution's state moved.
     Transition(TransitionRow),
     /// An operator cancelled a flow.

@@ -9,6 +9,7 @@ mod budget;
 pub use budget::{BudgetReader, LaneStanding};
 pub mod flow;
 mod stream;
+mod suspension;
 mod worker;
 
 pub use stream::{
@@ -27,6 +28,7 @@ use crate::backend::BackendTag;
 use crate::capability::BackendIdentity;
 use crate::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use crate::machine::rows::{Attempt, Candidate, Execution, Lane};
+use crate::machine::suspension::Secret;
 use crate::machine::transition::{Event, TransitionRow};
 use crate::machine::{Command, Footprint, Snapshot};
 use crate::state::PublicState;
@@ -34,6 +36,8 @@ use crate::types::{
     AttemptIndex, ExecutionId, LaneId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
     WorkerInstanceId,
 };
+
+pub use suspension::SuspensionReader;
 
 /// A place where commands are decided and kept.
 ///
@@ -51,6 +55,10 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Engine time, for reads. Commands get their own inside the transaction.
     fn now(&self) -> TimestampMs;
+
+    /// 32 bytes that nobody can predict, for a signing key: the system's randomness; from the seed
+    /// of a store that was opened with one.
+    fn fresh_secret(&self) -> Result<Secret, EngineError>;
 
     /// Runs one command to its end.
     fn execute<C: Command>(
@@ -119,6 +127,8 @@ pub enum Topic {
     Lease,
     /// Ends of executions.
     Completion,
+    /// Accepted signals.
+    Signal,
 }
 
 /// The ids an outbox holds at a moment.
@@ -166,7 +176,9 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: BudgetReader + FlowReader + StreamReader + WorkerReader {
+pub trait Reader:
+    BudgetReader + FlowReader + StreamReader + SuspensionReader + WorkerReader
+{
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 

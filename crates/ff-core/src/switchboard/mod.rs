@@ -10,6 +10,7 @@ mod flow;
 mod present;
 mod stream;
 mod subscribe;
+mod suspension;
 mod worker;
 
 use std::any::Any;
@@ -41,8 +42,9 @@ use crate::machine::execution::{
 };
 use crate::machine::lane::SetLaneState;
 use crate::machine::lease::{
-    self, ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
-    ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
+    self, ClaimExecution, ClaimFromResumeGrant, ClaimResumedExecution, Claimed, Claimer,
+    IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant, ReclaimExecution, ReclaimGranted,
+    Reclaimed, Renew, Revoke, Revoked,
 };
 use crate::machine::rows::{Candidate, Execution};
 use crate::machine::worker::{HeartbeatWorker, MarkWorkerDead, RegisterWorker};
@@ -50,11 +52,13 @@ use crate::machine::{Context, Fence, Footprint, Limits, Snapshot, gate, policy, 
 use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
 use crate::store::{Scan, Store, Topic, Wake};
-use crate::stream_events::{CompletionSubscription, LeaseHistorySubscription};
+use crate::stream_events::{
+    CompletionSubscription, LeaseHistorySubscription, SignalDeliverySubscription,
+};
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
-    AttemptIndex, BudgetId, CancelSource, EdgeId, ExecutionId, FlowId, LaneId, Namespace,
-    QuotaPolicyId, TimestampMs,
+    AttemptIndex, BudgetId, CancelSource, EdgeId, ExecutionId, FlowId, LaneId, LeaseFence,
+    Namespace, QuotaPolicyId, TimestampMs, WaitpointId,
 };
 
 /// Most rows that one page of a listing returns.
@@ -94,6 +98,10 @@ pub(crate) fn supports() -> Supports {
     supports.release_admission = true;
     supports.read_quota_policy_limits = true;
     supports.read_budget_usage_and_limits = true;
+    supports.subscribe_signal_delivery = true;
+    supports.seed_waitpoint_hmac_secret = true;
+    supports.rotate_waitpoint_hmac_secret_all = true;
+    supports.list_pending_waitpoints = true;
     supports.cancel_flow_header = true;
     supports.cancel_flow_wait_timeout = true;
     supports.cancel_flow_wait_indefinite = true;
@@ -109,10 +117,6 @@ pub(crate) fn supports() -> Supports {
 
 fn invalid(detail: impl Into<String>) -> EngineError {
     EngineError::Validation { kind: ValidationKind::InvalidInput, detail: detail.into() }
-}
-
-fn unavailable<T>(op: &'static str) -> Result<T, EngineError> {
-    Err(EngineError::Unavailable { op })
 }
 
 /// The proof inside a handle of this store.
@@ -245,8 +249,22 @@ impl<S: Store> EngineBackend for S {
         self.execute(Renew { execution_id, fence, ttl_ms }).await
     }
 
-    async fn claim_from_resume_grant(&self, _: ResumeToken) -> Result<Option<Handle>, EngineError> {
-        unavailable("claim_from_resume_grant")
+    async fn claim_from_resume_grant(
+        &self,
+        token: ResumeToken,
+    ) -> Result<Option<Handle>, EngineError> {
+        let command = ClaimFromResumeGrant { token };
+        let claimed = self.execute(command).await?;
+        Ok(claimed.as_ref().map(present::handle::<S>))
+    }
+
+    #[cfg(feature = "core")]
+    async fn claim_resumed_execution(
+        &self,
+        args: ClaimResumedExecutionArgs,
+    ) -> Result<ClaimResumedExecutionResult, EngineError> {
+        let claimed = self.execute(ClaimResumedExecution { args }).await?;
+        Ok(ClaimResumedExecutionResult::Claimed(present::claimed_resumed::<S>(&claimed)))
     }
 
     #[cfg(feature = "core")]
@@ -416,21 +434,112 @@ impl<S: Store> EngineBackend for S {
 
     // ---- Suspension, flows, budgets: the operations that every backend must name ----
 
-    async fn suspend(&self, _: &Handle, _: SuspendArgs) -> Result<SuspendOutcome, EngineError> {
-        unavailable("suspend")
+    async fn suspend(
+        &self,
+        handle: &Handle,
+        args: SuspendArgs,
+    ) -> Result<SuspendOutcome, EngineError> {
+        suspension::suspend(self, handle, args).await
+    }
+
+    async fn suspend_by_triple(
+        &self,
+        exec_id: ExecutionId,
+        triple: LeaseFence,
+        args: SuspendArgs,
+    ) -> Result<SuspendOutcome, EngineError> {
+        suspension::suspend_by_triple(self, exec_id, triple, args).await
     }
 
     async fn create_waitpoint(
         &self,
-        _: &Handle,
-        _: &str,
-        _: Duration,
+        handle: &Handle,
+        waitpoint_key: &str,
+        expires_in: Duration,
     ) -> Result<PendingWaitpoint, EngineError> {
-        unavailable("create_waitpoint")
+        suspension::create_waitpoint(self, handle, waitpoint_key, expires_in).await
     }
 
-    async fn observe_signals(&self, _: &Handle) -> Result<Vec<ResumeSignal>, EngineError> {
-        unavailable("observe_signals")
+    #[cfg(feature = "core")]
+    async fn read_waitpoint_token(
+        &self,
+        partition: PartitionKey,
+        waitpoint_id: &WaitpointId,
+    ) -> Result<Option<String>, EngineError> {
+        suspension::read_waitpoint_token(self, partition, waitpoint_id).await
+    }
+
+    async fn observe_signals(&self, handle: &Handle) -> Result<Vec<ResumeSignal>, EngineError> {
+        suspension::observe_signals(self, handle).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn deliver_signal(
+        &self,
+        args: DeliverSignalArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        suspension::deliver_signal(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn deliver_approval_signal(
+        &self,
+        args: DeliverApprovalSignalArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        suspension::deliver_approval_signal(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn answer_waitpoint(
+        &self,
+        args: AnswerWaitpointArgs,
+    ) -> Result<DeliverSignalResult, EngineError> {
+        suspension::answer_waitpoint(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn resume_execution(
+        &self,
+        args: ResumeExecutionArgs,
+    ) -> Result<ResumeExecutionResult, EngineError> {
+        suspension::resume_execution(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_pending_waitpoints(
+        &self,
+        args: ListPendingWaitpointsArgs,
+    ) -> Result<ListPendingWaitpointsResult, EngineError> {
+        suspension::list_pending_waitpoints(self, args).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_suspended(
+        &self,
+        partition: PartitionKey,
+        cursor: Option<ExecutionId>,
+        limit: usize,
+    ) -> Result<ListSuspendedPage, EngineError> {
+        suspension::list_suspended(self, partition, cursor, limit).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_waiting(&self, args: ListWaitingArgs) -> Result<ListWaitingPage, EngineError> {
+        suspension::list_waiting(self, args).await
+    }
+
+    async fn seed_waitpoint_hmac_secret(
+        &self,
+        args: SeedWaitpointHmacSecretArgs,
+    ) -> Result<SeedOutcome, EngineError> {
+        suspension::seed(self, args).await
+    }
+
+    async fn rotate_waitpoint_hmac_secret_all(
+        &self,
+        args: RotateWaitpointHmacSecretAllArgs,
+    ) -> Result<RotateWaitpointHmacSecretAllResult, EngineError> {
+        suspension::rotate(self, args).await
     }
 
     async fn cancel_flow(
@@ -1101,6 +1210,15 @@ impl<S: Store> EngineBackend for S {
     ) -> Result<CompletionSubscription, EngineError> {
         let (op, topic) = ("subscribe_completion", Topic::Completion);
         subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::completion).await
+    }
+
+    async fn subscribe_signal_delivery(
+        &self,
+        cursor: StreamCursor,
+        filter: &ScannerFilter,
+    ) -> Result<SignalDeliverySubscription, EngineError> {
+        let (op, topic) = ("subscribe_signal_delivery", Topic::Signal);
+        subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::signal).await
     }
 
     // ---- Admin ----

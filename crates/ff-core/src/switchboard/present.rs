@@ -2,13 +2,14 @@
 
 use crate::backend::{Handle, LeaseRenewal};
 use crate::contracts::{
-    AttemptInfo, AttemptSummary, ClaimedExecution, ClaimedWork, ExecutionContext, ExecutionInfo,
-    ExecutionSnapshot, ExecutionSummary, ExpiredLeaseInfo, LeaseSummary, RenewLeaseResult,
-    TransitionInfo,
+    AttemptInfo, AttemptSummary, ClaimedExecution, ClaimedResumedExecution, ClaimedWork,
+    ExecutionContext, ExecutionInfo, ExecutionSnapshot, ExecutionSummary, ExpiredLeaseInfo,
+    LeaseSummary, RenewLeaseResult, TransitionInfo,
 };
 use crate::handle_codec;
 use crate::machine::lease::Claimed;
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution};
+use crate::machine::suspension::Signal;
 use crate::machine::transition::TransitionRow;
 use crate::state::BlockingReason;
 use crate::store::{ExpiredLease, Store};
@@ -41,9 +42,22 @@ pub(super) fn claimed_execution<S: Store>(claimed: &Claimed) -> ClaimedExecution
     )
 }
 
+pub(super) fn claimed_resumed<S: Store>(claimed: &Claimed) -> ClaimedResumedExecution {
+    let attempt = &claimed.attempt;
+    ClaimedResumedExecution::new(
+        claimed.execution.id.clone(),
+        attempt.lease_id.clone().unwrap_or_else(nil_lease),
+        attempt.epoch,
+        attempt.index,
+        attempt.attempt_id.clone().unwrap_or_else(nil_attempt),
+        attempt.lease_expires_at.unwrap_or(TimestampMs(0)),
+        handle::<S>(claimed),
+    )
+}
+
 pub(super) fn claimed_work<S: Store>(claimed: Claimed) -> ClaimedWork {
     let handle = handle::<S>(&claimed);
-    let Claimed { execution, attempt, payload, .. } = claimed;
+    let Claimed { execution, attempt, payload, signals, .. } = claimed;
     let mut work = ClaimedWork::new(
         handle,
         execution.id,
@@ -56,7 +70,8 @@ pub(super) fn claimed_work<S: Store>(claimed: Claimed) -> ClaimedWork {
         attempt.lease_expires_at.unwrap_or(TimestampMs(0)),
     )
     .with_payload(payload.unwrap_or_default(), execution.payload_encoding)
-    .with_tags(execution.tags);
+    .with_tags(execution.tags)
+    .with_signals(signals.into_iter().map(Signal::seen).collect());
     work.deadline_at = execution.deadline_at;
     work
 }

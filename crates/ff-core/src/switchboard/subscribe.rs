@@ -13,9 +13,13 @@ use crate::EngineError;
 use crate::backend::ScannerFilter;
 use crate::engine_error::ValidationKind;
 use crate::machine::rows::Execution;
+use crate::machine::suspension::SignalEvent;
 use crate::machine::transition::{CompletionEvent as Ended, Event, LeaseEvent, LeaseEventKind};
 use crate::store::{EventBounds, Store, Topic, Wake};
-use crate::stream_events::{CompletionEvent, CompletionOutcome, LeaseHistoryEvent};
+use crate::stream_events::{
+    CompletionEvent, CompletionOutcome, LeaseHistoryEvent, SignalDeliveryEffect,
+    SignalDeliveryEvent,
+};
 use crate::stream_subscribe::{StreamCursor, decode_event_cursor, encode_event_cursor};
 use crate::types::Namespace;
 
@@ -152,6 +156,7 @@ impl<S: Store> Subscription<S> {
             Event::Lease(event) => (&event.namespace, event.instance_tag.as_ref()),
             Event::Completion(event) => (&event.namespace, event.instance_tag.as_ref()),
             Event::Operator(event) => (&event.namespace, event.instance_tag.as_ref()),
+            Event::Signal(event) => (&event.namespace, event.instance_tag.as_ref()),
             Event::FlowCancelRequested(event) => (&event.namespace, None),
             Event::Transition(_) => return true,
         };
@@ -205,4 +210,30 @@ pub(super) fn completion(cursor: StreamCursor, event: Event) -> Option<Completio
     let Event::Completion(Ended { execution_id, outcome, at, .. }) = event else { return None };
     let outcome = CompletionOutcome::from_wire(outcome.as_str());
     Some(CompletionEvent::new(cursor, execution_id, outcome, at))
+}
+
+/// An accepted signal as subscribers see it.
+pub(super) fn signal(cursor: StreamCursor, event: Event) -> Option<SignalDeliveryEvent> {
+    let Event::Signal(SignalEvent {
+        execution_id,
+        signal_id,
+        waitpoint_id,
+        source_identity,
+        effect,
+        at,
+        ..
+    }) = event
+    else {
+        return None;
+    };
+    let effect = SignalDeliveryEffect::from_wire(&effect);
+    Some(SignalDeliveryEvent::new(
+        cursor,
+        execution_id,
+        signal_id,
+        waitpoint_id,
+        source_identity,
+        effect,
+        at,
+    ))
 }

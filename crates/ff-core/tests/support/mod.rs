@@ -6,12 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ff_core::EngineError;
-use ff_core::backend::{CancelFlowPolicy, Frame, FrameKind};
+use ff_core::backend::{CancelFlowPolicy, Frame, FrameKind, ResumeToken};
 use ff_core::contracts::{
     AddExecutionToFlowResult, ApplyDependencyToChildArgs, ApplyDependencyToChildResult,
-    ClaimExecutionArgs, CreateExecutionArgs, CreateExecutionResult, CreateFlowArgs,
-    IssueClaimGrantArgs, IssueGrantAndClaimArgs, IssueReclaimGrantArgs, ReclaimExecutionArgs,
-    ReportUsageResult, StageDependencyEdgeArgs,
+    ClaimExecutionArgs, ClaimResumedExecutionArgs, CreateExecutionArgs, CreateExecutionResult,
+    CreateFlowArgs, DeliverSignalResult, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
+    IssueReclaimGrantArgs, ReclaimExecutionArgs, ReportUsageResult, ResumeCondition, ResumeGrant,
+    ResumePolicy, StageDependencyEdgeArgs, SuspendArgs, SuspensionReasonCode, TimeoutBehavior,
+    WaitpointBinding,
 };
 use ff_core::handle_codec::HandlePayload;
 use ff_core::machine::budget::{
@@ -26,10 +28,14 @@ use ff_core::machine::flow::{
     AddExecution, Apply, CancelFlow, CreateFlow, Resolve, Stage, Upstream, WaitChildren,
 };
 use ff_core::machine::lease::{
-    ClaimExecution, Claimed, Claimer, IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant,
-    ReclaimExecution, ReclaimGranted, Reclaimed, Renew, Revoke, Revoked,
+    ClaimExecution, ClaimFromResumeGrant, ClaimResumedExecution, Claimed, Claimer, IssueClaimGrant,
+    IssueGrantAndClaim, IssueReclaimGrant, ReclaimExecution, ReclaimGranted, Reclaimed, Renew,
+    Revoke, Revoked,
 };
 use ff_core::machine::stream::AppendFrame;
+use ff_core::machine::suspension::{
+    CreateWaitpoint, DeliverSignal, Proof, ResumeExecution, Secret, Suspend, Suspended,
+};
 use ff_core::machine::sweep::{Due, Forget};
 use ff_core::machine::{Command, Context, Execution, Fence, Grant, GrantKind, Limits};
 use ff_core::partition::{Partition, PartitionFamily};
@@ -37,7 +43,8 @@ use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
 use ff_core::state::TerminalOutcome;
 use ff_core::types::{
     AttemptId, AttemptIndex, BudgetId, CancelSource, DurationMs, ExecutionId, LaneId, LeaseEpoch,
-    LeaseId, Namespace, QuotaPolicyId, TimestampMs, WorkerId, WorkerInstanceId,
+    LeaseId, Namespace, QuotaPolicyId, SuspensionId, TimestampMs, WaitpointId, WorkerId,
+    WorkerInstanceId,
 };
 use ff_core::types::{EdgeId, FlowId};
 use rows::Rows;
@@ -689,6 +696,135 @@ fn unpark(world: &mut World) -> Result<String, EngineError> {
     Ok(if is_back { "back in line" } else { "not parked" }.to_owned())
 }
 
+/// The waitpoint of the latest lease's suspension: an id is taken once.
+fn waitpoint(world: &World) -> WaitpointId {
+    WaitpointId::from_uuid(uuid::Uuid::from_u128(50 + u128::from(world.held.lease_epoch.0)))
+}
+
+fn parking(world: &World, behavior: Option<TimeoutBehavior>) -> Suspend {
+    let condition = ResumeCondition::all_of_waitpoints(["k"]);
+    let binding =
+        WaitpointBinding::Fresh { waitpoint_id: waitpoint(world), waitpoint_key: "k".to_owned() };
+    let mut args = SuspendArgs::new(
+        SuspensionId::from_uuid(uuid::Uuid::from_u128(60)),
+        binding,
+        condition,
+        ResumePolicy::normal(),
+        SuspensionReasonCode::WaitingForSignal,
+        world.now,
+    );
+    if let Some(behavior) = behavior {
+        args = args.with_timeout(world.after(DELAY_MS), behavior);
+    }
+    let secret = Secret::new([7; 32]);
+    Suspend { execution_id: id(), fence: world.fence(), args, fresh_secret: secret }
+}
+
+fn parked(world: &mut World, behavior: Option<TimeoutBehavior>) -> Result<String, EngineError> {
+    let command = parking(world, behavior);
+    Ok(match world.run(&command)? {
+        Suspended::Suspended { .. } => "suspended".to_owned(),
+        Suspended::AlreadySatisfied { .. } => "satisfied".to_owned(),
+    })
+}
+
+pub(crate) fn suspend(world: &mut World) -> Result<String, EngineError> {
+    parked(world, None)
+}
+
+/// Fails after a while.
+pub(crate) fn suspend_briefly(world: &mut World) -> Result<String, EngineError> {
+    parked(world, Some(TimeoutBehavior::Fail))
+}
+
+/// Goes on after a while.
+pub(crate) fn suspend_until(world: &mut World) -> Result<String, EngineError> {
+    parked(world, Some(TimeoutBehavior::AutoResumeWithTimeoutSignal))
+}
+
+/// Waits for an operator after a while.
+pub(crate) fn suspend_escalating(world: &mut World) -> Result<String, EngineError> {
+    parked(world, Some(TimeoutBehavior::Escalate))
+}
+
+fn create_waitpoint(world: &mut World) -> Result<String, EngineError> {
+    let command = CreateWaitpoint {
+        execution_id: id(),
+        fence: world.fence(),
+        key: "k".to_owned(),
+        expires_in: DurationMs(DELAY_MS),
+        fresh_secret: Secret::new([7; 32]),
+    };
+    world.run(&command).map(|_| "pending".to_owned())
+}
+
+fn sent(world: &World, delay_ms: u64) -> DeliverSignal {
+    DeliverSignal {
+        execution_id: id(),
+        waitpoint_id: waitpoint(world),
+        proof: Proof::Operator { lane: None },
+        signal_id: None,
+        name: "go".to_owned(),
+        category: "answer".to_owned(),
+        source_type: "operator".to_owned(),
+        source_identity: format!("at {}", world.now),
+        correlation_id: String::new(),
+        payload: None,
+        payload_encoding: None,
+        idempotency_key: None,
+        dedup_window: DurationMs(0),
+        resume_delay: Some(DurationMs(delay_ms)),
+        signals_max: None,
+    }
+}
+
+pub(crate) fn signal(world: &mut World) -> Result<String, EngineError> {
+    let command = sent(world, 0);
+    Ok(match world.run(&command)? {
+        DeliverSignalResult::Accepted { effect, .. } => effect,
+        DeliverSignalResult::Duplicate { .. } => "duplicate".to_owned(),
+    })
+}
+
+pub(crate) fn signal_with_delay(world: &mut World) -> Result<String, EngineError> {
+    let command = sent(world, DELAY_MS);
+    world.run(&command).map(|_| String::new())
+}
+
+fn resume(world: &mut World) -> Result<String, EngineError> {
+    let trigger = "operator".to_owned();
+    let command = ResumeExecution { execution_id: id(), trigger, delay: DurationMs(0) };
+    Ok(world.run(&command)?.to_string())
+}
+
+fn claim_resumed(world: &mut World) -> Result<String, EngineError> {
+    let args = ClaimResumedExecutionArgs {
+        execution_id: id(),
+        worker_id: WorkerId::new("successor"),
+        worker_instance_id: WorkerInstanceId::new("successor-1"),
+        lane_id: lane(),
+        lease_id: LeaseId::from_uuid(uuid::Uuid::from_u128(31)),
+        lease_ttl_ms: LEASE_MS,
+        current_attempt_index: AttemptIndex(0),
+        remaining_attempt_timeout_ms: None,
+        now: world.now,
+    };
+    let claimed = world.run(&ClaimResumedExecution { args })?;
+    Ok(world.hold(&claimed))
+}
+
+fn claim_from_resume_grant(world: &mut World) -> Result<String, EngineError> {
+    let partition = Partition { family: PartitionFamily::Flow, index: 0 };
+    let grant = ResumeGrant::new(id(), (&partition).into(), "grant".to_owned(), 0, lane());
+    let (worker, instance) = (WorkerId::new("successor"), WorkerInstanceId::new("successor-1"));
+    let ttl = u32::try_from(LEASE_MS).expect("half a minute");
+    let token = ResumeToken::new(grant, worker, instance, ttl);
+    Ok(match world.run(&ClaimFromResumeGrant { token })? {
+        Some(claimed) => world.hold(&claimed),
+        None => "nothing".to_owned(),
+    })
+}
+
 /// Everything that can be asked of an execution, by name.
 pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("create, with the same id", create),
@@ -712,6 +848,16 @@ pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("fail, with a retry", fail_with_retry),
     ("delay, by the holder", delay),
     ("release, by the holder", release),
+    ("create_waitpoint, by the holder", create_waitpoint),
+    ("suspend, by the holder", suspend),
+    ("suspend, until it fails", suspend_briefly),
+    ("suspend, until it goes on", suspend_until),
+    ("suspend, until it escalates", suspend_escalating),
+    ("deliver_signal, by an operator", signal),
+    ("deliver_signal, with a delay", signal_with_delay),
+    ("resume_execution", resume),
+    ("claim_resumed_execution", claim_resumed),
+    ("claim_from_resume_grant", claim_from_resume_grant),
     ("cancel, by an operator", cancel),
     ("cancel, by the holder's handle", cancel_by_handle),
     ("cancel, by the holder's epoch", cancel_by_epoch),

@@ -12,21 +12,22 @@ use ff_core::machine::flow::{
     Announced, Edge, Flow, Group, Member, Seen, Standing, Standings, Upstream, Wanted, Write,
 };
 use ff_core::machine::stream::{self, Frame, Meta};
+use ff_core::machine::suspension::{Suspension, Waitpoint};
 use ff_core::machine::transition::TransitionRow;
 use ff_core::machine::worker::{self, Registration, RegistryEvent};
 use ff_core::machine::{
     Attempt, Candidate, Change, Event, Execution, Footprint, Grant, GrantKind, Lane, Snapshot,
     Transition,
 };
-use ff_core::state::{LaneState, TerminalOutcome};
+use ff_core::state::{LaneState, PublicState, TerminalOutcome};
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
     BudgetReader, EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan,
-    StreamReader, Topic, WorkerReader,
+    StreamReader, SuspensionReader, Topic, WorkerReader,
 };
 use ff_core::types::{
     AttemptIndex, BudgetId, EdgeId, ExecutionId, FlowId, LaneId, Namespace, QuotaPolicyId,
-    TimestampMs, WorkerInstanceId,
+    TimestampMs, WaitpointId, WorkerInstanceId,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,8 @@ pub(crate) struct Rows {
     is_backlogged: bool,
     pub(crate) worker: Option<Registration>,
     pub(crate) streams: BTreeMap<(ExecutionId, AttemptIndex), Meta>,
+    /// What the one execution waits for, as commands are shown it.
+    pub(crate) waiting: Snapshot,
     payloads: BTreeMap<ExecutionId, Vec<u8>>,
     results: BTreeMap<ExecutionId, Vec<u8>>,
 }
@@ -63,7 +66,13 @@ impl Rows {
             .current(execution)
             .filter(|_| execution.is_leased())
             .and_then(|attempt| attempt.lease_expires_at);
-        [execution.due_at(), expiry].into_iter().flatten().any(|at| at <= now)
+        let timeout = self
+            .waiting
+            .suspension
+            .open_suspension()
+            .filter(|_| execution.public_state() == PublicState::Suspended)
+            .and_then(|suspension| suspension.timeout_at);
+        [execution.due_at(), expiry, timeout].into_iter().flatten().any(|at| at <= now)
     }
 
     fn store_flow(&mut self, write: &Write) {
@@ -96,7 +105,12 @@ impl Rows {
             own: self.flow.clone().filter(|_| is_member),
             standings: Standings {
                 any_open: open.clone().next().is_some(),
-                any_bad: standings.contains(&Standing::EndedBadly),
+                any_bad: open.clone().next().is_none()
+                    && self.executions.values().any(|row| {
+                        let is_needed =
+                            self.edge.as_ref().is_some_and(|edge| edge.upstream == row.id);
+                        Standing::of(row) == Standing::EndedBadly && !is_needed
+                    }),
                 ..Standings::default()
             },
             edge: self.edge.clone().filter(|_| wanted.edge.is_some()),
@@ -157,7 +171,7 @@ impl Rows {
                 | stream::Write::TrimFrames { .. }
                 | stream::Write::PutSummary(_) => {}
             },
-            Change::Suspension(write) => match *write {},
+            Change::Suspension(_) => self.waiting.apply(std::slice::from_ref(change)),
             Change::Worker(write) => match write {
                 worker::Write::Put(row) => self.worker = Some((**row).clone()),
                 worker::Write::Remove { .. } => self.worker = None,
@@ -302,6 +316,42 @@ impl StreamReader for Rows {
     }
 }
 
+impl SuspensionReader for Rows {
+    fn open_suspensions(
+        &mut self,
+        _: Option<u16>,
+        _: Option<&ExecutionId>,
+        _: usize,
+    ) -> Result<Vec<Suspension>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoints(
+        &mut self,
+        _: &ExecutionId,
+        _: Option<&WaitpointId>,
+        _: usize,
+    ) -> Result<Vec<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn open_waitpoint(
+        &mut self,
+        _: u16,
+        _: &WaitpointId,
+    ) -> Result<Option<Waitpoint>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn expired_waitpoints(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
 impl WorkerReader for Rows {
     fn workers(
         &mut self,
@@ -366,6 +416,7 @@ impl Reader for Rows {
                 gates: self.gates.clone(),
                 ..budget::Seen::default()
             },
+            suspension: self.waiting.suspension.clone(),
             ..Snapshot::default()
         })
     }

@@ -201,7 +201,7 @@ pub fn follows(changes: &[Change], events: &[Event]) -> bool {
     events.iter().any(|event| match event {
         Event::Completion(event) => event.flow_id.is_some(),
         Event::FlowCancelRequested(_) => true,
-        Event::Lease(_) | Event::Operator(_) | Event::Transition(_) => false,
+        Event::Lease(_) | Event::Operator(_) | Event::Signal(_) | Event::Transition(_) => false,
     }) || changes
         .iter()
         .any(|change| matches!(change, Change::Flow(super::Write::EnqueueSiblings { .. })))

@@ -13,6 +13,7 @@ use crate::machine::budget::gate::{self as admission, Admitted};
 use crate::machine::budget::{GateKey, LaneQuota, park};
 use crate::machine::policy::{self, later};
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution, GrantKind};
+use crate::machine::suspension::{Observing, Signal};
 use crate::machine::terminal::{self, End};
 use crate::machine::transition::{LeaseEvent, LeaseEventKind};
 use crate::machine::{
@@ -70,6 +71,8 @@ pub struct Claimed {
     pub ttl: DurationMs,
     /// Present when the claim asked for it.
     pub payload: Option<Vec<u8>>,
+    /// What a resumed attempt waited for, when the claim asked for the payload.
+    pub signals: Vec<Signal>,
 }
 
 impl Claimed {
@@ -98,7 +101,11 @@ impl Command for Claim {
     fn footprint(&self) -> Footprint {
         let mut footprint = Footprint::execution(&self.execution_id);
         footprint.budget.gates = Some(LaneQuota::Known(self.lane_quota.clone()));
-        if self.with_payload { footprint.with_payload() } else { footprint }
+        if self.with_payload {
+            footprint = footprint.with_payload();
+            footprint.suspension.observed = Observing::IfInterrupted;
+        }
+        footprint
     }
 
     fn decide(
@@ -136,10 +143,14 @@ impl Command for Claim {
             attempt_id: None,
             attempt_policy_json: None,
             attempt_timeout: None,
+            keeps_attempt: false,
         };
         let acquired = acquire(execution, current, wanted, &admitted, cx);
         Ok(acquired.map(|mut claimed| {
             claimed.payload.clone_from(&seen.payload);
+            if claimed.kind == HandleKind::Resumed {
+                claimed.signals.clone_from(&seen.suspension.observed);
+            }
             ClaimDecision::Claimed(Box::new(claimed))
         }))
     }
@@ -158,6 +169,8 @@ pub(super) struct Wanted {
     pub(super) attempt_policy_json: Option<String>,
     /// Overrides the policy's attempt timeout.
     pub(super) attempt_timeout: Option<DurationMs>,
+    /// Whether an attempt whose lease was lost goes on instead of giving way to a new one.
+    pub(super) keeps_attempt: bool,
 }
 
 /// Makes the worker the owner: of the interrupted attempt if there is one, of a new attempt
@@ -172,8 +185,11 @@ pub(super) fn acquire(
     let reclaims = execution.is_reclaimable();
     // It lost its lease, and its reclaim was counted, before it waited behind a gate.
     let was_reclaimed = !reclaims && execution.is_interrupted() && is_lost(current);
-    let resumed = current
-        .filter(|attempt| !reclaims && execution.is_interrupted() && terminal::is_open(attempt));
+    let resumed = current.filter(|attempt| {
+        (!reclaims || wanted.keeps_attempt)
+            && execution.is_interrupted()
+            && terminal::is_open(attempt)
+    });
     let epoch = epoch::next(execution);
     let mut attempt = match resumed {
         Some(attempt) => Attempt { outcome: None, ..attempt.clone() },
@@ -212,8 +228,8 @@ pub(super) fn acquire(
 
     let timeout = match (wanted.attempt_timeout, resumed) {
         (Some(given), _) => Some(given),
-        (None, Some(_)) => execution.attempt_timeout_left,
-        (None, None) => policy::attempt_timeout(execution),
+        (None, Some(_)) if !reclaims => execution.attempt_timeout_left,
+        (None, _) => policy::attempt_timeout(execution),
     };
     let mut after = execution.clone();
     after.state = state::running();
@@ -231,7 +247,8 @@ pub(super) fn acquire(
     }
 
     let (handle_kind, event_kind, cause) = match (reclaims || was_reclaimed, resumed) {
-        (true, _) => (HandleKind::Reclaimed, LeaseEventKind::Reclaimed, "reclaimed"),
+        (true, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Reclaimed, "resume_granted"),
+        (true, None) => (HandleKind::Reclaimed, LeaseEventKind::Reclaimed, "reclaimed"),
         (false, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Acquired, "resumed"),
         (false, None) => (HandleKind::Fresh, LeaseEventKind::Acquired, "claimed"),
     };
@@ -242,9 +259,10 @@ pub(super) fn acquire(
         kind: handle_kind,
         ttl: wanted.ttl,
         payload: None,
+        signals: Vec::new(),
     };
     let mut transition = Transition::unchanged(claimed);
-    if let Some(lost) = current.filter(|_| reclaims) {
+    if let Some(lost) = current.filter(|_| reclaims && resumed.is_none()) {
         transition = transition.put_attempt(interrupted_reclaimed(execution, lost, cx.now));
     }
     let mut acquired =
@@ -399,6 +417,7 @@ mod tests {
             kind: HandleKind::Fresh,
             ttl: DurationMs(1),
             payload: None,
+            signals: Vec::new(),
         };
 
         let fence = crate::machine::Fence::of_handle(&claimed.handle_payload());

@@ -64,6 +64,7 @@ impl Command for ClaimExecution {
             attempt_policy_json: Some(args.attempt_policy_json.clone())
                 .filter(|json| !json.is_empty()),
             attempt_timeout: args.attempt_timeout_ms.filter(|ms| *ms > 0).map(DurationMs),
+            keeps_attempt: false,
         };
         let mut base = execution.clone();
         base.deadline_at = args.execution_deadline_at.map(TimestampMs).or(base.deadline_at);

@@ -71,6 +71,7 @@ impl Command for IssueGrantAndClaim {
             attempt_id: None,
             attempt_policy_json: None,
             attempt_timeout: None,
+            keeps_attempt: false,
         };
         Ok(acquire(execution, seen.current.as_ref(), wanted, &admitted, cx))
     }

@@ -2,6 +2,8 @@
 
 pub mod claim;
 pub mod claim_execution;
+pub mod claim_from_resume_grant;
+pub mod claim_resumed_execution;
 pub mod issue_claim_grant;
 pub mod issue_grant_and_claim;
 pub mod issue_reclaim_grant;
@@ -11,6 +13,8 @@ pub mod revoke;
 
 pub use claim::{Claim, ClaimDecision, Claimed, Claimer};
 pub use claim_execution::ClaimExecution;
+pub use claim_from_resume_grant::ClaimFromResumeGrant;
+pub use claim_resumed_execution::ClaimResumedExecution;
 pub use issue_claim_grant::IssueClaimGrant;
 pub use issue_grant_and_claim::IssueGrantAndClaim;
 pub use issue_reclaim_grant::{IssueReclaimGrant, ReclaimGranted};

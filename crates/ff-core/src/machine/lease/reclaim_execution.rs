@@ -71,6 +71,7 @@ impl Command for ReclaimExecution {
             attempt_policy_json: Some(args.attempt_policy_json.clone())
                 .filter(|json| !json.is_empty()),
             attempt_timeout: None,
+            keeps_attempt: false,
         };
         Ok(acquire(execution, current, wanted, &admitted, cx)
             .map(|claimed| Reclaimed::Claimed(Box::new(claimed)))
