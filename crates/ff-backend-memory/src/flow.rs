@@ -176,6 +176,14 @@ impl Flows {
         self.members.range(least..=(flow, number, (u16::MAX, Uuid::max()))).next().is_some()
     }
 
+    /// Whether a member that nothing else needs ended otherwise than completed.
+    fn has_failed(&self, flow: Uuid) -> bool {
+        let number = Standing::EndedBadly as u8;
+        let least = (flow, number, (0, Uuid::nil()));
+        let mut bad = self.members.range(least..=(flow, number, (u16::MAX, Uuid::max())));
+        bad.any(|(_, _, at)| ends(&self.from, flow, at.1).next().is_none())
+    }
+
     fn open_members(&self, flow: &FlowId) -> Vec<Member> {
         let open = self.of_flow(flow.0).filter_map(|(_, standing, at)| {
             let standing = match standing {
@@ -313,9 +321,10 @@ impl FlowReader for MemorySession<'_> {
         let has = |standing| flows.standing(flow.0, standing);
         let (running, blocked) =
             (has(Standing::Running), has(Standing::Blocked) || has(Standing::Parked));
+        let any_open = running || blocked || has(Standing::Open);
         Ok(Standings {
-            any_open: running || blocked || has(Standing::Open),
-            any_bad: has(Standing::EndedBadly),
+            any_open,
+            any_bad: !any_open && flows.has_failed(flow.0),
             any_running: running,
             any_blocked: blocked,
         })

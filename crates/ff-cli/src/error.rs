@@ -373,6 +373,12 @@ fn explain_validation(kind: &ValidationKind, detail: &str) -> Told {
             format!("a capability is malformed or there are too many ({detail})"),
         )
         .fix("a capability is one word without commas, spaces or control characters"),
+        ValidationKind::InvalidToken => told(
+            Exit::Usage,
+            "invalid_token",
+            "the token is not, or not any more, that of this waitpoint",
+        )
+        .fix("`ff wait token` prints the token of an open waitpoint"),
         ValidationKind::InvalidInput if detail.contains("execution") && detail.contains("not found") => {
             told(Exit::NotFound, "not_found", detail)
         }

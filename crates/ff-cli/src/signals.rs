@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use crate::output::put_bytes;
 
 /// A signal as JSON: who said what, and when.
-pub(crate) fn json(signal: &ResumeSignal) -> Value {
+fn json(signal: &ResumeSignal) -> Value {
     let mut object = Map::new();
     object.insert("name".to_owned(), json!(signal.signal_name));
     object.insert("by".to_owned(), json!(signal.source_identity));
@@ -27,6 +27,13 @@ pub(crate) fn json(signal: &ResumeSignal) -> Value {
     object.into()
 }
 
+/// Signals as one JSON list, in the order of their arrival.
+pub(crate) fn list(signals: &[ResumeSignal]) -> Value {
+    let mut signals: Vec<_> = signals.iter().collect();
+    signals.sort_by_key(|signal| (signal.accepted_at, signal.signal_id.0));
+    signals.into_iter().map(json).collect()
+}
+
 /// A file that only this user can read, and that is gone when the value is.
 #[derive(Debug)]
 pub(crate) struct SignalsFile(NamedTempFile);
@@ -35,8 +42,7 @@ impl SignalsFile {
     /// Writes the signals as one JSON list.
     pub(crate) fn write(signals: &[ResumeSignal]) -> io::Result<Self> {
         let mut file = tempfile::Builder::new().prefix("ff-signals-").suffix(".json").tempfile()?;
-        let list: Vec<_> = signals.iter().map(json).collect();
-        file.write_all(Value::from(list).to_string().as_bytes())?;
+        file.write_all(list(signals).to_string().as_bytes())?;
         file.flush()?;
         Ok(Self(file))
     }

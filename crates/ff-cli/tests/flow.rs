@@ -46,8 +46,8 @@ const WORK: &str =
 
 /// The state of each node by its name.
 fn states(flow: &serde_json::Value) -> Vec<(String, String)> {
-    let nodes = flow["nodes"].as_array().unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let nodes = flow["nodes"].as_array().expect("a flow has nodes");
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
     nodes.iter().map(|node| (text(&node["name"]), text(&node["state"]))).collect()
 }
 

@@ -148,6 +148,16 @@ fn flows() {
 }
 
 #[test]
+fn budgets() {
+    check("budgets.md");
+}
+
+#[test]
+fn waiting() {
+    check("waiting.md");
+}
+
+#[test]
 fn streams() {
     check("streams.md");
 }

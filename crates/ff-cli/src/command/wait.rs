@@ -324,8 +324,13 @@ async fn find(engine: &dyn EngineBackend, target: &Target) -> Result<PendingWait
         }
         open
     };
-    if let Some(key) = &target.key {
-        found.retain(|waitpoint| waitpoint.waitpoint_key == *key);
+    match &target.key {
+        Some(key) => found.retain(|waitpoint| waitpoint.waitpoint_key == *key),
+        // What was opened before the execution suspended is meant only where nothing else is.
+        None if found.iter().any(|waitpoint| waitpoint.state == "active") => {
+            found.retain(|waitpoint| waitpoint.state == "active");
+        }
+        None => {}
     }
     match found.len() {
         1 => Ok(found.swap_remove(0)),

@@ -2,11 +2,13 @@
 
 use ff_core::contracts::{
     AddExecutionToFlowArgs, AddExecutionToFlowResult, CreateFlowArgs, CreateFlowResult,
+    EdgeDependencyPolicy, OnSatisfied,
 };
 use ff_core::engine_error::{ConflictKind, StateKind};
+use ff_core::state::PublicState;
 use ff_core::types::{ExecutionId, FlowId, Namespace};
 
-use super::{empty, flow_state, graph};
+use super::{empty, flow_state, graph, joined};
 use crate::harness::{Bench, Refusal};
 
 fn add(bench: &Bench, flow_id: &FlowId, execution_id: &ExecutionId) -> AddExecutionToFlowArgs {
@@ -104,6 +106,24 @@ pub async fn one_bad_end_makes_the_flow_failed(bench: &Bench) {
     graph.complete(2).await;
 
     assert_eq!(graph.flow_state().await, "failed");
+}
+
+/// A flow ends as those end that nothing else needs: they tell what became of the rest.
+pub async fn a_bad_end_that_a_join_does_without_does_not(bench: &Bench) {
+    let quorum = EdgeDependencyPolicy::quorum(2, OnSatisfied::cancel_remaining());
+    let tolerant = joined(bench, 4, quorum).await;
+    tolerant.fail(0).await;
+    tolerant.complete(1).await;
+    tolerant.complete(2).await;
+    assert_eq!(tolerant.state(3).await, PublicState::Cancelled);
+    tolerant.complete(4).await;
+    assert_eq!(tolerant.flow_state().await, "completed");
+
+    // The last one is skipped.
+    let strict = joined(bench, 2, EdgeDependencyPolicy::all_of()).await;
+    strict.complete(0).await;
+    strict.fail(1).await;
+    assert_eq!(strict.flow_state().await, "failed");
 }
 
 pub async fn a_flow_that_has_ended_takes_no_member(bench: &Bench) {

@@ -16,7 +16,6 @@ use clap::{Args, Subcommand};
 use ff_core::backend::{Handle, HandleKind, HandleOpaque};
 use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
-use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::id;
@@ -141,7 +140,7 @@ async fn print_signals(task: &Task, output: Output) -> Result<ExitCode> {
         .observe_signals(&task.handle)
         .await
         .map_err(|error| Error::engine("read the signals", &error))?;
-    output.json(&json!(signals.iter().map(signals::json).collect::<Vec<_>>()))?;
+    output.json(&signals::list(&signals))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -125,9 +125,9 @@ pub const fn cancel_policy_word(policy: CancelFlowPolicy) -> &'static str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Standing {
-    /// Ended: completed or skipped.
+    /// Completed.
     Ended = 1,
-    /// Ended: failed, cancelled or expired.
+    /// Ended otherwise: failed, cancelled, expired or skipped.
     EndedBadly = 2,
     /// Nobody has begun it, or its worker was lost: it stands in line.
     Open = 3,
@@ -144,8 +144,9 @@ impl Standing {
     pub fn of(execution: &Execution) -> Self {
         match execution.state.lifecycle_phase {
             LifecyclePhase::Terminal => match execution.outcome() {
-                TerminalOutcome::Success | TerminalOutcome::Skipped => Self::Ended,
-                TerminalOutcome::None
+                TerminalOutcome::Success => Self::Ended,
+                TerminalOutcome::Skipped
+                | TerminalOutcome::None
                 | TerminalOutcome::Failed
                 | TerminalOutcome::Cancelled
                 | TerminalOutcome::Expired => Self::EndedBadly,
@@ -180,7 +181,8 @@ impl Standing {
 pub struct Standings {
     /// Some member has not ended.
     pub any_open: bool,
-    /// Some member failed, was cancelled or expired.
+    /// All members have ended, and one that nothing else in the flow needs did not complete. What a
+    /// join could do without is no failure of the flow: what comes after it tells.
     pub any_bad: bool,
     /// Some member runs.
     pub any_running: bool,
