@@ -300,7 +300,11 @@ fn unsafe_code_is_in_one_crate(files: &Files, report: Report<'_>) {
             }
         } else if path == EXCEPTION {
             if !has(text, "[package]", "publish = false") {
-                report(path, 1, "the crate with `unsafe` is for tests: `publish = false`".to_owned());
+                report(
+                    path,
+                    1,
+                    "the crate with `unsafe` is for tests: `publish = false`".to_owned(),
+                );
             }
         } else if path.ends_with("/Cargo.toml") && !has(text, "[lints]", "workspace = true") {
             report(path, 1, format!("takes no lints of the workspace; only {EXCEPTION} does not"));
@@ -424,7 +428,8 @@ mod tests {
     fn unsafe_code_outside_its_one_crate_is_found() {
         let root = ("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n");
         let member = ("crates/a/Cargo.toml", "[package]\n[lints]\nworkspace = true\n");
-        let exception = ("crates/ff-faultvfs/Cargo.toml", "[package]\npublish = false\n[lints.rust]\n");
+        let exception =
+            ("crates/ff-faultvfs/Cargo.toml", "[package]\npublish = false\n[lints.rust]\n");
         assert_eq!(broken_by(&[root, member, exception]), Vec::<String>::new());
 
         let allowed = ("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"warn\"\n");
@@ -433,7 +438,8 @@ mod tests {
         assert_eq!(broken_by(&[root, without, exception]).len(), 1);
         let published = ("crates/ff-faultvfs/Cargo.toml", "[package]\n");
         assert_eq!(broken_by(&[root, published]).len(), 1);
-        let tested = "[dev-dependencies]\nff-faultvfs.workspace = true\n[lints]\nworkspace = true\n";
+        let tested =
+            "[dev-dependencies]\nff-faultvfs.workspace = true\n[lints]\nworkspace = true\n";
         assert!(broken_by(&[("crates/c/Cargo.toml", tested)]).is_empty());
         let shipped = tested.replace("dev-dependencies", "dependencies");
         assert_eq!(broken_by(&[("crates/c/Cargo.toml", &shipped)]).len(), 1);
@@ -453,7 +459,8 @@ mod tests {
     #[test]
     fn a_backend_that_depends_on_another_is_found() {
         let manifest = "[dependencies]\nff-core.workspace = true\nff-backend-b.workspace = true\n\
-                        [dev-dependencies]\nff-backend-c.workspace = true\n";
+                        [dev-dependencies]\nff-backend-c.workspace = true\n\
+                        [lints]\nworkspace = true\n";
         assert_eq!(broken_by(&[("crates/ff-backend-a/Cargo.toml", manifest)]).len(), 1);
         assert_eq!(broken_by(&[("crates/ff-core/Cargo.toml", manifest)]).len(), 2);
         assert!(broken_by(&[("crates/ff-cli/Cargo.toml", manifest)]).is_empty());

@@ -140,9 +140,12 @@ impl FaultVfs {
         // SAFETY: null asks for the default VFS.
         let real = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         assert!(!real.is_null(), "SQLite has no default VFS");
-        // SAFETY: default; nobody changes it but SQLite's own `pNext`, which is not read.
-        let (version, file_bytes, path_max) =
-            unsafe { ((*real).iVersion, (*real).szOsFile, (*real).mxPathname) };
+        // SAFETY: default; nobody changes it but SQLite its own `pNext`, which is not read.
+        let version = unsafe { (*real).iVersion };
+        // SAFETY: the same.
+        let file_bytes = unsafe { (*real).szOsFile };
+        // SAFETY: the same.
+        let path_max = unsafe { (*real).mxPathname };
         assert!(version >= 2, "the default VFS is older than shared memory");
         let own = c_int::try_from(size_of::<OpenFile>()).expect("a small struct");
 
@@ -435,7 +438,9 @@ unsafe fn real_of(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
 unsafe fn fails(file: *mut ffi::sqlite3_file, call: Call) -> bool {
     let own = file.cast::<OpenFile>();
     // SAFETY: the caller's promise.
-    let (shim, on) = unsafe { ((*own).shim, (*own).on) };
+    let shim = unsafe { (*own).shim };
+    // SAFETY: the same.
+    let on = unsafe { (*own).on };
     let on = if call == Call::Shm { On::Shm } else { on };
     // SAFETY: leaked.
     unsafe { &*shim }.disk.fails(call, on)
