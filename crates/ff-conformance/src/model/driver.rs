@@ -407,7 +407,7 @@ fn execution_id(seed: u64, slot: u8) -> ExecutionId {
     let at = u64::try_from(EPOCH_MS).unwrap_or(0) + u64::from(slot);
     let uuid = uuid::Builder::from_unix_timestamp_millis(at, &random).into_uuid();
     // Two of them lie where no flow can have them.
-    let can_join_flows = slot < 4 || slot >= SLOTS;
+    let can_join_flows = !(4..SLOTS).contains(&slot);
     ExecutionId::from_parts(if can_join_flows { FLOW_PARTITION } else { 250 }, uuid)
 }
 
