@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod budget;
 mod flow;
 mod session;
 mod state;

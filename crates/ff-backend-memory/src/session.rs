@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use ff_core::EngineError;
+use ff_core::machine::budget;
 use ff_core::machine::drive::Session;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
 use ff_core::machine::stream::Frame;
@@ -14,8 +15,8 @@ use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::state::{EligibilityState, LaneState};
 use ff_core::store::flow::FlowReader as _;
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
-    Topic, WorkerReader,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
+    StreamReader, Topic, WorkerReader,
 };
 use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, WorkerInstanceId};
 use uuid::Uuid;
@@ -143,6 +144,7 @@ impl Reader for MemorySession<'_> {
             seen.gate_known = keys.contains(gate_key);
             seen.gate_keys = keys.len();
         }
+        seen.budget = self.state.load_budget(&footprint.budget, seen.execution.as_ref());
         Ok(seen)
     }
 
@@ -163,8 +165,16 @@ impl Reader for MemorySession<'_> {
         Ok(heads.into_iter().flatten().map(|(at, _)| *at).min())
     }
 
-    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(self.state.lanes.get(lane).map_or(LaneState::Active, |lane| lane.state))
+    fn lane_standing(&mut self, lane: &LaneId) -> Result<LaneStanding, EngineError> {
+        let has_gates = self.state.has_gates(lane);
+        Ok(match self.state.lanes.get(lane) {
+            None => LaneStanding { state: LaneState::Active, quota_policy_id: Ok(None), has_gates },
+            Some(row) => LaneStanding {
+                state: row.state,
+                quota_policy_id: row.quota_policy_id.clone(),
+                has_gates,
+            },
+        })
     }
 
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {
@@ -502,6 +512,7 @@ impl Session for MemorySession<'_> {
         for id in grants {
             state.grants.remove(&id);
         }
+        trimmed += state.budgets.trim(now, budget::entries_before(now), limit);
         Ok(trimmed)
     }
 }

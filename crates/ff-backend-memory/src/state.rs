@@ -10,6 +10,7 @@ use ff_core::state::LifecyclePhase;
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 use uuid::Uuid;
 
+use crate::budget::Budgets;
 use crate::flow::{self, Flows};
 use crate::stream::Streams;
 use crate::suspension::Suspensions;
@@ -62,6 +63,7 @@ pub(crate) struct State {
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
     pub(crate) ended: BTreeSet<(TimestampMs, Key)>,
+    pub(crate) budgets: Budgets,
     pub(crate) flows: Flows,
 }
 
@@ -109,17 +111,13 @@ impl State {
                 self.dedup.insert(at, dedup.clone());
             }
             Change::RegisterLane { lane, at } => {
-                self.lanes.entry(lane.clone()).or_insert_with(|| Lane {
-                    id: lane.clone(),
-                    state: ff_core::state::LaneState::Active,
-                    registered_at: *at,
-                });
+                self.lanes.entry(lane.clone()).or_insert_with(|| new_lane(lane, *at));
             }
             Change::PutLane(lane) => {
                 self.lanes.insert(lane.id.clone(), lane.clone());
             }
             Change::Forget { execution_id } => self.forget(key(execution_id)),
-            Change::Budget(write) => match *write {},
+            Change::Budget(write) => self.apply_budget(write),
             Change::Flow(write) => {
                 if let Write::PutPayload { execution_id, payload } = write {
                     self.payloads.insert(key(execution_id), payload.clone());
@@ -174,6 +172,7 @@ impl State {
         self.attempts.retain(|(execution, _), _| *execution != at);
         self.transitions.retain(|(execution, _), _| *execution != at);
         self.grants.retain(|_, grant| key(&grant.execution_id) != at);
+        self.budgets.forget(at);
         self.suspensions.forget(at);
         self.streams.forget(at);
     }
@@ -233,6 +232,16 @@ impl State {
             .flatten();
         let due = [execution.due_at(), timeout].into_iter().flatten().min();
         Entries { line, member: flow::place(execution), due, lease_expiry, ended }
+    }
+}
+
+/// A lane seen for the first time.
+pub(crate) fn new_lane(id: &LaneId, at: TimestampMs) -> Lane {
+    Lane {
+        id: id.clone(),
+        state: ff_core::state::LaneState::Active,
+        registered_at: at,
+        quota_policy_id: Ok(None),
     }
 }
 

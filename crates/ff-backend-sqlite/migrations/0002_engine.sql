@@ -51,6 +51,57 @@ CREATE TABLE ff_clock_step (
     to_ms   INTEGER NOT NULL
 );
 
+-- Which lease takes a slot of which quota. A row counts only while the lease of its epoch lives.
+CREATE TABLE ff_quota_slot (
+    quota_policy_id TEXT    NOT NULL,
+    partition_key   INTEGER NOT NULL,
+    execution_id    BLOB    NOT NULL,
+    lease_epoch     INTEGER NOT NULL,
+    admitted_at_ms  INTEGER NOT NULL,
+    PRIMARY KEY (quota_policy_id, partition_key, execution_id)
+) WITHOUT ROWID;
+
+-- The gates behind which executions of a lane wait, and when each is looked at again: by a claim on the lane, and by
+-- a sweep. 9223372036854775807 stands for "when something happens to it".
+CREATE TABLE ff_gate (
+    lane_id     TEXT    NOT NULL,
+    gate        TEXT    NOT NULL,
+    look_at_ms  INTEGER NOT NULL,
+    sweep_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (lane_id, gate)
+) WITHOUT ROWID;
+
+-- Spending that a budget refused although it had happened: one row an execution, dimension and period, and one for
+-- each report that came with a key.
+CREATE TABLE ff_budget_overage (
+    sequence       INTEGER PRIMARY KEY AUTOINCREMENT,
+    budget_id      TEXT    NOT NULL,
+    period         INTEGER NOT NULL,
+    partition_key  INTEGER NOT NULL,
+    execution_id   BLOB    NOT NULL,
+    dimension      TEXT    NOT NULL,
+    report_key     TEXT    NOT NULL,
+    amount         INTEGER NOT NULL,
+    usage_before   INTEGER NOT NULL,
+    hard_limit     INTEGER NOT NULL,
+    recorded_at_ms INTEGER NOT NULL
+);
+
+-- Columns of ours in the contract's tables --------------------------------------------------------------------------
+
+ALTER TABLE ff_lane_registry ADD COLUMN quota_policy_id TEXT;
+
+ALTER TABLE ff_exec_core ADD COLUMN quota_policy_id TEXT;
+ALTER TABLE ff_exec_core ADD COLUMN takes_slots INTEGER NOT NULL DEFAULT 0;
+-- The gate that it waits behind; means something only while it is blocked by a budget or a quota.
+ALTER TABLE ff_exec_core ADD COLUMN parked_by TEXT;
+
+-- Raised by one with every reset. Charges and overages of an earlier period count no more.
+ALTER TABLE ff_budget_policy ADD COLUMN period INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ff_budget_usage_by_exec ADD COLUMN period INTEGER NOT NULL DEFAULT 0;
+-- The part of current_value that is charged to executions; NULL where SQL from outside wrote the row.
+ALTER TABLE ff_budget_usage ADD COLUMN charged_value INTEGER;
+
 -- Executions --------------------------------------------------------------------------------------------------------
 
 -- Serves a claim as a covering search in the order it takes work; holds claimable rows only, so that the cost of a
@@ -347,6 +398,32 @@ CREATE INDEX ff_budget_policy_reset ON ff_budget_policy (next_reset_at_ms) WHERE
 CREATE INDEX ff_budget_usage_dedup_expiry ON ff_budget_usage_dedup (expires_at_ms);
 
 CREATE INDEX ff_quota_admitted_expiry ON ff_quota_admitted (expires_at_ms);
+
+CREATE INDEX ff_quota_window_order ON ff_quota_window (quota_policy_id, admitted_at_ms);
+
+CREATE INDEX ff_quota_window_age ON ff_quota_window (admitted_at_ms);
+
+CREATE INDEX ff_quota_slot_execution ON ff_quota_slot (partition_key, execution_id);
+
+CREATE INDEX ff_gate_look ON ff_gate (lane_id, look_at_ms, gate);
+
+CREATE INDEX ff_gate_sweep ON ff_gate (sweep_at_ms, lane_id, gate);
+
+CREATE INDEX ff_gate_gate ON ff_gate (gate);
+
+CREATE INDEX ff_budget_overage_report ON ff_budget_overage (budget_id, report_key, period, execution_id, dimension);
+
+CREATE INDEX ff_budget_overage_sequence ON ff_budget_overage (budget_id, sequence);
+
+CREATE INDEX ff_budget_overage_period ON ff_budget_overage (budget_id, period, dimension, amount);
+
+CREATE INDEX ff_lane_registry_quota ON ff_lane_registry (quota_policy_id, lane_id) WHERE quota_policy_id IS NOT NULL;
+
+-- An execution enters when it is parked; parked_by comes first in the condition, so that others cost nothing.
+CREATE INDEX ff_exec_core_parked
+    ON ff_exec_core (parked_by, lane_id, priority DESC, created_at_ms, execution_id, partition_key)
+    WHERE parked_by IS NOT NULL
+        AND (eligibility_state = 'blocked_by_budget' OR eligibility_state = 'blocked_by_quota');
 
 CREATE INDEX ff_claim_grant_execution ON ff_claim_grant (partition_key, execution_id);
 

@@ -162,13 +162,19 @@ impl SqliteBackend {
         self.inner.shared.completions.subscribe()
     }
 
-    /// One pass of the budget reset. Budgets are not there yet: `Unavailable`.
+    /// One pass of the budget reset, as of an instant that the caller gives: how many budgets were reset, and how many
+    /// cannot be read.
     #[doc(hidden)]
     pub async fn budget_reset_scan_tick_for_test(
         &self,
-        _now_ms: i64,
+        now_ms: i64,
     ) -> Result<(u32, u32), EngineError> {
-        Err(EngineError::Unavailable { op: "sqlite.budget_reset" })
+        self.write(Urgency::Bulk, 0, move |session, cx| {
+            let (reset, unreadable) = drive::reset_budgets(session, TimestampMs(now_ms), cx)?;
+            let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+            Ok(((count(reset), count(unreadable)), reset > 0))
+        })
+        .await
     }
 
     /// The bounds in force.

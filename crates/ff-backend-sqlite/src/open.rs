@@ -371,7 +371,7 @@ mod tests {
             let writer = migrated(&location);
             let reader = open_reader(&location, BUSY).unwrap();
             writer
-                .execute("INSERT INTO ff_lane_registry VALUES ('l', 1, 't', 'active')", [])
+                .execute("INSERT INTO ff_lane_registry (lane_id, registered_at_ms, registered_by) VALUES ('l', 1, 't')", [])
                 .unwrap();
             let lanes: i64 = reader
                 .query_row("SELECT count(*) FROM ff_lane_registry", [], |row| row.get(0))

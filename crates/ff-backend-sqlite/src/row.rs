@@ -16,7 +16,7 @@ use ff_core::state::{
 };
 use ff_core::types::{
     AttemptId, AttemptIndex, DurationMs, ExecutionId, FlowId, LaneId, LeaseEpoch, LeaseId,
-    Namespace, TimestampMs, WorkerId, WorkerInstanceId,
+    Namespace, QuotaPolicyId, TimestampMs, WorkerId, WorkerInstanceId,
 };
 use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError};
@@ -240,6 +240,13 @@ pub(crate) fn execution(
 
     let priority = columns.next::<i64>()?;
     let gate_key = columns.next::<Option<String>>()?.ok_or_else(|| wrong("gate_key", &"NULL"))?;
+    let quota_policy_id = match columns.filled()? {
+        None => None,
+        Some(text) => {
+            Some(QuotaPolicyId::parse(text).map_err(|_| wrong("quota_policy_id", &text))?)
+        }
+    };
+    let takes_slots = columns.next()?;
     let flow_id = match columns.bytes()? {
         None => None,
         Some(bytes) => Some(Uuid::from_slice(bytes).map_err(|_| wrong("flow_id", &Hex(bytes)))?),
@@ -323,6 +330,8 @@ pub(crate) fn execution(
         idempotency_key: fields.idempotency_key,
         policy,
         gate_key,
+        quota_policy_id,
+        takes_slots,
         tags: fields.tags.tags,
         blocking_detail: fields.blocking_detail,
         attempt_index,

@@ -14,11 +14,10 @@ use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
 use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
-use ff_core::state::LaneState;
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamKey, StreamReader,
-    Topic, WorkerReader,
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
+    StreamReader, Topic, WorkerReader,
 };
 use ff_core::types::{
     EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
@@ -384,8 +383,8 @@ impl Reader for SqliteSession<'_> {
         read::execution::next_due(self)
     }
 
-    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(read::lane::lane(self, lane)?.map_or(LaneState::Active, |lane| lane.state))
+    fn lane_standing(&mut self, lane: &LaneId) -> Result<LaneStanding, EngineError> {
+        read::lane::standing(self, lane)
     }
 
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError> {

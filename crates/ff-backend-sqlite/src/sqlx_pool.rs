@@ -40,7 +40,7 @@ mod tests {
                 .await
                 .unwrap();
         assert_eq!(rows, 19);
-        sqlx::query("INSERT INTO ff_lane_registry VALUES ('from sqlx', 1, 'test', 'active')")
+        sqlx::query("INSERT INTO ff_lane_registry (lane_id, registered_at_ms, registered_by) VALUES ('from sqlx', 1, 'test')")
             .execute(&pool)
             .await
             .unwrap();

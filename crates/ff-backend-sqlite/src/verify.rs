@@ -143,6 +143,8 @@ const CHECKS: &[Check] = &[
     check!("I12", "a waitpoint ends once, and with what it belongs to", "i12", Nothing),
     check!("I13", "an accepted signal is kept, once, and seen", "i13", Nothing),
     check!("I15", "what is suspended waits under one open suspension", "i15", Nothing),
+    check!("I16", "quotas are neither exceeded nor leaked", "i16", Nothing),
+    check!("I17", "budgets count what was charged", "i17", Nothing),
     check!("I26", "time does not run backwards", "i26", Nothing),
     check!(
         "I28",

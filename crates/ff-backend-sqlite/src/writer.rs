@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use ff_core::EngineError;
 use ff_core::clock::{Clock, ClockStep, EngineTime, SystemClock};
+use ff_core::machine::drive;
 use ff_core::machine::ids::seed_of_write;
 use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
@@ -248,8 +249,8 @@ impl Writer<'_> {
         let retention = i64::try_from(self.limits.retention.0).unwrap_or(i64::MAX);
         let ended_before = TimestampMs(now.0.saturating_sub(retention));
         let session = &mut self.session;
-        let found = session.due(now, 1).and_then(|due| {
-            Ok(!due.is_empty()
+        let found = drive::is_due(session, now).and_then(|is_due| {
+            Ok(is_due
                 || session.flow_work()?.is_any()
                 || !session.ended(ended_before, 1)?.is_empty()
                 || !session.lapsed_workers(now, 1)?.is_empty())
@@ -262,7 +263,7 @@ impl Writer<'_> {
     /// The time until something is due; zero when it is, or when nobody can tell.
     fn next_due_in(&mut self) -> Option<Duration> {
         let now = self.shared.time.peek(self.clock.as_ref());
-        match (self.session.next_due(), self.session.next_worker_lapse()) {
+        match (drive::next_due(&mut self.session), self.session.next_worker_lapse()) {
             (Ok(due), Ok(lapse)) => {
                 let next = [due, lapse].into_iter().flatten().min();
                 next.map(|at| Duration::from_millis(until(now, at).0))

@@ -1,5 +1,6 @@
 //! ff-conformance
 pub mod admin;
+pub mod budget;
 mod dice;
 pub mod event;
 pub mod execution;

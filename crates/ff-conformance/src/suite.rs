@@ -585,6 +585,104 @@ macro_rules! behaviours {
                     more_than_a_thousand_lanes_are_all_shown
                 }
             }
+            budget {
+                bind_quota {
+                    a_binding_is_made_once_and_ended_once
+                    what_is_not_there_cannot_be_bound
+                    what_runs_goes_on_without_a_slot
+                    an_execution_let_go_comes_back_into_line
+                    a_lane_let_go_hands_out_all_it_has
+                }
+                breach {
+                    what_was_spent_is_kept_as_overage
+                    without_another_word_it_runs_on_and_no_new_work_starts
+                    suspended_it_goes_on_after_a_top_up_with_the_same_attempt
+                    it_is_cancelled_where_the_budget_says_so
+                    it_fails_where_the_budget_says_so_and_is_not_retried
+                    an_execution_that_is_not_bound_to_the_budget_runs_on
+                    a_lost_worker_s_report_ends_nobody_else_s_work
+                }
+                check_admission {
+                    a_policy_is_stored_once_and_its_limits_are_read
+                    limits_that_do_not_fit_are_refused
+                    one_more_than_the_rate_waits_for_the_window_to_slide
+                    jitter_is_added_to_the_wait
+                    the_same_execution_is_admitted_once_a_window
+                    a_released_slot_goes_to_the_next_and_twice_is_once
+                    the_rate_is_not_refunded
+                    the_end_of_an_execution_frees_its_reservation
+                    a_cap_on_an_unknown_policy_stores_one_without_limits
+                }
+                create_budget {
+                    everything_given_can_be_read_back
+                    a_known_id_changes_nothing
+                    vectors_of_different_lengths_are_refused
+                    a_limit_that_does_not_fit_is_refused
+                    an_unknown_budget_is_not_found_and_its_limits_are_empty
+                    budgets_are_listed_by_id_in_pages
+                }
+                explain {
+                    what_waits_for_a_worker_has_its_place_in_line
+                    a_delay_a_run_and_an_end_are_told
+                    a_spent_budget_is_told_with_its_counts_before_any_claim_met_it
+                    a_full_quota_is_told_with_its_holders
+                    a_paused_lane_and_unknown_workers_are_told
+                    an_unknown_execution_is_not_found
+                }
+                gate {
+                    a_spent_budget_parks_what_is_bound_to_it
+                    one_below_the_limit_is_room
+                    a_top_up_opens_the_budget_to_the_next_claim
+                    usage_given_back_opens_the_budget
+                    a_reset_opens_the_budget_at_its_instant
+                    a_budget_that_does_not_exist_lets_nothing_through_until_it_does
+                    a_slot_is_taken_by_a_lease_and_freed_by_its_end
+                    whatever_ends_a_lease_frees_its_slot
+                    a_dead_worker_s_slot_is_free_at_the_instant_its_lease_ends
+                    a_lost_lease_waits_for_a_slot_and_its_reclaim_is_counted
+                    the_window_slides_open_at_its_instant
+                    every_lease_counts_in_the_window
+                    no_more_come_back_than_there_is_room_for_and_in_line_order
+                    a_batch_takes_what_there_is_room_for
+                    other_lanes_and_other_work_go_on
+                    an_execution_is_held_to_its_own_quota_and_to_its_lane_s
+                    a_waiting_worker_is_woken_by_a_freed_slot
+                    a_named_execution_does_not_pass_a_closed_gate
+                    a_scheduler_is_granted_nothing_behind_a_closed_gate
+                    a_parked_execution_can_be_cancelled_and_expires
+                    a_sweep_puts_back_what_there_is_room_for
+                }
+                report_usage {
+                    the_hard_limit_itself_is_within_and_one_more_is_a_breach
+                    beyond_a_soft_limit_the_usage_is_applied
+                    all_dimensions_apply_or_none
+                    a_dimension_named_twice_adds_up
+                    vectors_of_different_lengths_are_refused
+                    an_amount_that_does_not_fit_is_refused_and_never_wraps
+                    the_same_key_counts_once_for_a_day
+                    a_key_counts_within_its_budget_only
+                    a_breach_is_not_remembered_under_its_key
+                    an_unknown_budget_counts_without_limits
+                    a_worker_reports_tokens_and_time_by_their_names
+                    a_stale_handle_reports_nothing
+                    an_ended_execution_reports_nothing
+                    what_an_execution_spent_is_given_back_once
+                    what_was_spent_before_a_reset_is_not_given_back_from_fresh_usage
+                }
+                reset_budget {
+                    every_counter_is_zero_and_breaches_stay_counted
+                    a_reset_on_request_begins_a_new_interval
+                    an_unknown_budget_is_not_found
+                    the_interval_resets_at_its_instant_and_not_before
+                    lateness_does_not_move_the_following_resets
+                }
+                set_budget_limits {
+                    a_limit_is_set_raised_and_kept
+                    no_limit_raised_is_still_no_limit
+                    a_limit_that_does_not_fit_is_refused
+                    an_unknown_budget_is_not_found
+                }
+            }
             suspension {
                 condition {
                     all_of_resumes_on_the_last_whatever_the_order
@@ -857,6 +955,7 @@ mod tests {
             "stream",
             "suspension",
             "worker",
+            "budget",
             "admin",
         ] {
             for entry in std::fs::read_dir(src.join(topic)).unwrap() {

@@ -14,10 +14,10 @@ use ff_core::state::{
 use ff_core::types::TimestampMs;
 use support::{
     Ask, DELAY_MS, FLOW_OPERATIONS, LEASE_MS, OPERATIONS, World, apply, cancel, cancel_flow,
-    cancel_flow_pending, claim, complete, create, create_delayed, delay, due, fail,
-    fail_with_retry, join, release, replay, revoke, signal, signal_with_delay, suspend,
-    suspend_briefly, suspend_escalating, suspend_until, upstream_fails, upstream_runs_again,
-    wait_children,
+    cancel_flow_pending, claim, claim_before_a_full_quota, claim_before_a_spent_budget, complete,
+    create, create_delayed, delay, due, fail, fail_with_retry, join, release, replay, revoke,
+    signal, signal_with_delay, suspend, suspend_briefly, suspend_escalating, suspend_until,
+    upstream_fails, upstream_runs_again, wait_children,
 };
 
 /// The states, by name, as the commands that lead to them. In all but the first and those of
@@ -36,6 +36,12 @@ fn states() -> Vec<(&'static str, World)> {
         ("given back", after(&[create, claim, release])),
         ("parked", after(&[create, claim, delay])),
         ("parked, due", waited(&[create, claim, delay], DELAY_MS)),
+        ("waiting for a budget", after(&[create, claim_before_a_spent_budget])),
+        ("waiting for a quota", after(&[create, claim_before_a_full_quota])),
+        (
+            "lease lost, waiting for a quota",
+            after(&[create, claim, revoke, claim_before_a_full_quota]),
+        ),
         ("retry scheduled", after(&[create, claim, fail_with_retry])),
         ("suspended", after(&[create, claim, suspend])),
         ("suspended, due to fail", waited(&[create, claim, suspend_briefly], DELAY_MS)),

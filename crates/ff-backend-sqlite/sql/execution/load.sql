@@ -16,6 +16,8 @@ SELECT
     e.terminal_outcome,
     e.priority,
     e.gate_key,
+    e.quota_policy_id,
+    e.takes_slots,
     e.flow_id,
     e.attempt_index,
     e.attempt_count,

@@ -1,6 +1,6 @@
 -- lane_load
 -- One lane.
 -- Uses the primary key.
-SELECT lane_id, state, registered_at_ms
+SELECT lane_id, state, registered_at_ms, quota_policy_id
 FROM ff_lane_registry
 WHERE lane_id = ?1

@@ -2,12 +2,14 @@
 //!
 //! Both lie in the caller's transaction, so a fact is stored exactly when its rows are.
 
+mod budget;
 mod flow;
 mod stream;
 mod suspension;
 mod worker;
 
 use ff_core::EngineError;
+use ff_core::machine::budget::entries_before;
 use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, GrantKind, Lane};
 use ff_core::machine::transition::{
     Change, CompletionEvent, Event, LeaseEvent, OperatorEvent, OperatorEventKind, TransitionRow,
@@ -57,7 +59,7 @@ pub(crate) fn all(
             }
             Change::PutLane(lane) => put_lane(conn, lane)?,
             Change::Forget { execution_id } => forget(conn, execution_id)?,
-            Change::Budget(write) => match *write {},
+            Change::Budget(write) => budget::write(conn, write)?,
             Change::Flow(write) => flow::write(conn, write)?,
             Change::Stream(write) => stream::write(conn, write, now)?,
             Change::Suspension(write) => suspension::write(conn, write)?,
@@ -98,6 +100,9 @@ pub(crate) fn trim(
         (statement::FLOW_TRIM, events_before),
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
+        (statement::BUDGET_REPORT_TRIM, now),
+        (statement::QUOTA_RESERVATION_TRIM, now),
+        (statement::QUOTA_WINDOW_TRIM, entries_before(now)),
     ] {
         trimmed += run(conn, named, "remove what is out of date", params![before.0, limit])?;
     }
@@ -479,6 +484,8 @@ mod tests {
             idempotency_key: None,
             policy: None,
             gate_key: String::new(),
+            quota_policy_id: None,
+            takes_slots: false,
             tags: BTreeMap::new(),
             state: state::waiting(AttemptState::PendingFirstAttempt),
             blocking_detail: None,

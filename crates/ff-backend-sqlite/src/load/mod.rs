@@ -1,5 +1,6 @@
 //! Loading a footprint: the rows a command decides on.
 
+pub(crate) mod budget;
 mod flow;
 mod stream;
 pub(crate) mod suspension;
@@ -66,6 +67,7 @@ pub(crate) fn snapshot(
             lane::gate_keys(conn, lane, LANE_GATE_KEYS_MAX)?.len()
         };
     }
+    seen.budget = budget::seen(conn, &footprint.budget, seen.execution.as_ref())?;
     Ok(seen)
 }
 

@@ -3,8 +3,8 @@
 use ff_core::EngineError;
 use ff_core::machine::rows::{Candidate, Lane};
 use ff_core::state::LaneState;
-use ff_core::store::LaneCounts;
-use ff_core::types::{LaneId, TimestampMs};
+use ff_core::store::{LaneCounts, LaneStanding};
+use ff_core::types::{LaneId, QuotaPolicyId, TimestampMs};
 use rusqlite::{OptionalExtension as _, Row, Rows, params};
 
 use super::{next_proposed, page};
@@ -42,7 +42,46 @@ fn read_lane(row: &Row<'_>) -> Result<Lane, EngineError> {
     let state = LaneState::from_wire(word).ok_or_else(|| {
         corrupt("ff_lane_registry", "state", format_args!("lane {}", id.as_str()), word)
     })?;
-    Ok(Lane { id, state, registered_at: TimestampMs(columns.next()?) })
+    let registered_at = TimestampMs(columns.next()?);
+    let quota_policy_id = bound(&id, columns.filled());
+    Ok(Lane { id, state, registered_at, quota_policy_id })
+}
+
+/// The quota a lane is bound to, or why that cannot be read.
+fn bound(
+    lane: &LaneId,
+    text: Result<Option<&str>, EngineError>,
+) -> Result<Option<QuotaPolicyId>, String> {
+    let wrong = |value: &str| {
+        let key = format_args!("lane {}", lane.as_str());
+        corrupt("ff_lane_registry", "quota_policy_id", key, value).to_string()
+    };
+    match text {
+        Ok(None) => Ok(None),
+        Ok(Some(text)) => QuotaPolicyId::parse(text).map(Some).map_err(|_| wrong(text)),
+        Err(error) => Err(wrong(&error.to_string())),
+    }
+}
+
+pub(crate) fn standing(
+    conn: &SqliteSession<'_>,
+    lane: &LaneId,
+) -> Result<LaneStanding, EngineError> {
+    let what = "read how a lane stands";
+    let mut statement = prepared(conn, statement::LANE_STANDING)?;
+    let mut rows = statement.query(params![lane.as_str()]).doing(what)?;
+    let none =
+        LaneStanding { state: LaneState::Active, quota_policy_id: Ok(None), has_gates: false };
+    let Some(row) = rows.next().doing(what)? else { return Ok(none) };
+    let mut columns = Columns::of(row);
+    let state = match columns.filled()? {
+        None => LaneState::Active,
+        Some(word) => LaneState::from_wire(word).ok_or_else(|| {
+            corrupt("ff_lane_registry", "state", format_args!("lane {}", lane.as_str()), word)
+        })?,
+    };
+    let quota_policy_id = bound(lane, columns.filled());
+    Ok(LaneStanding { state, quota_policy_id, has_gates: columns.next()? })
 }
 
 /// Steps from key to key, one search each; as one recursive statement it costs ten times as much for the usual single key.
@@ -114,7 +153,7 @@ pub(crate) fn candidates(
     Ok(found)
 }
 
-fn take_candidates(
+pub(super) fn take_candidates(
     mut rows: Rows<'_>,
     limit: usize,
     found: &mut Vec<Candidate>,

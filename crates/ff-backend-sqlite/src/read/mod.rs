@@ -1,5 +1,6 @@
 //! The reads of the store, by subject.
 
+mod budget;
 pub(crate) mod event;
 pub(crate) mod execution;
 pub(crate) mod flow;

@@ -10,7 +10,6 @@ use ff_core::state::{
     AttemptState, BlockingReason, EligibilityState, LifecyclePhase, OwnershipState, PublicState,
     TerminalOutcome,
 };
-use ff_core::types::BudgetId;
 
 use crate::harness::{Bench, LANE, Refusal, fixed};
 
@@ -319,12 +318,6 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
             "fallback_policy",
             bench.submit().policy(|policy| {
                 policy.fallback_policy = Some(FallbackPolicy { tiers: Vec::new() });
-            }),
-        ),
-        (
-            "budget_ids",
-            bench.submit().policy(|policy| {
-                policy.budget_ids = vec![BudgetId::from_uuid(uuid::Uuid::from_u128(1))];
             }),
         ),
         (

@@ -550,6 +550,32 @@ pub struct BudgetOverage {
     pub recorded_at: TimestampMs,
 }
 
+impl BudgetOverage {
+    #[expect(clippy::too_many_arguments, reason = "one for each field")]
+    #[must_use]
+    pub fn new(
+        sequence: u64,
+        budget_id: BudgetId,
+        execution_id: Option<ExecutionId>,
+        dimension: String,
+        amount: u64,
+        usage: u64,
+        hard_limit: u64,
+        recorded_at: TimestampMs,
+    ) -> Self {
+        Self {
+            sequence,
+            budget_id,
+            execution_id,
+            dimension,
+            amount,
+            usage,
+            hard_limit,
+            recorded_at,
+        }
+    }
+}
+
 /// Most budgets, quota policies or overages that one page lists.
 pub const BUDGET_PAGE_MAX: u32 = 200;
 

@@ -14,10 +14,12 @@
 
 use std::collections::BTreeSet;
 
+use super::budget::{CloseGate, GateKey, LookAtGate, ResetDue, Unpark};
 use super::flow::background;
 use super::lease::{Claim, ClaimDecision, Claimed, Claimer};
 use super::limits::{
-    CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, LANE_GATE_KEYS_MAX,
+    CLAIM_EXAMINED_MAX, CLAIM_PASSED_OVER_MAX, DUE_STEP_MAX, DUE_STUCK_MAX, GATE_STEP_MAX,
+    LANE_GATE_KEYS_MAX, REOPEN_STEP_MAX,
 };
 use super::rows::Candidate;
 use super::suspension::ExpireWaitpoints;
@@ -28,7 +30,7 @@ use crate::EngineError;
 use crate::engine_error::ValidationKind;
 use crate::state::LaneState;
 use crate::store::Reader;
-use crate::types::{DurationMs, LaneId, TimestampMs};
+use crate::types::{DurationMs, LaneId, QuotaPolicyId, TimestampMs};
 
 /// A store inside one transaction: it loads, proposes and commits; it never decides.
 pub trait Session: Reader {
@@ -84,19 +86,89 @@ pub fn decide<S: Session, C: Command>(
     command: &C,
     cx: &mut Context<'_>,
 ) -> Result<Transition<C::Outcome>, EngineError> {
-    let seen = session.load(&command.footprint())?;
+    let mut footprint = command.footprint();
+    footprint.budget.at = cx.now;
+    let seen = session.load(&footprint)?;
     match sweep::settle(&seen, cx) {
         None => command.decide(&seen, cx),
         Some((settled, seen)) => Ok(command.decide(&seen, cx)?.after(settled)),
     }
 }
 
-/// Settles what is due, and a step of what flows have left, at most [`DUE_STEP_MAX`] executions; answers how many
-/// were looked at and whether work may have come into line.
+/// Settles what is due: executions, at most [`DUE_STEP_MAX`], then the gates that are to be swept.
+pub fn settle_due<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_>,
+) -> Result<Settled, EngineError> {
+    let mut settled = settle_executions(session, cx)?;
+    let gates = session.gates_to_sweep(cx.now, GATE_STEP_MAX)?;
+    settled.is_all &= gates.len() < GATE_STEP_MAX;
+    let mut reopened = Reopened::default();
+    for (lane, gate) in gates {
+        reopen(session, &lane, gate, cx, &mut reopened)?;
+        settled.examined += 1;
+        settled.changed += 1;
+    }
+    settled.opens_work |= reopened.put_back > 0;
+    Ok(settled)
+}
+
+/// What a step put back in line.
+#[derive(Debug, Default)]
+struct Reopened {
+    examined: usize,
+    put_back: usize,
+    /// Whether a gate has room, or may have, for more that wait behind it.
+    is_partial: bool,
+}
+
+/// Looks at one gate of a lane and puts back, in line order, no more than there is room for; at
+/// most [`REOPEN_STEP_MAX`] in a step. A gate behind which nobody waits any more is forgotten.
+fn reopen<S: Session>(
+    session: &mut S,
+    lane: &LaneId,
+    gate: GateKey,
+    cx: &mut Context<'_>,
+    reopened: &mut Reopened,
+) -> Result<(), EngineError> {
+    let look = LookAtGate { lane: lane.clone(), gate: gate.clone() };
+    let Some(looked) = run_if_readable(session, &look, cx)? else { return Ok(()) };
+    let room = usize::try_from(looked.outcome).unwrap_or(usize::MAX);
+    let mut put_back = 0;
+    let mut last = None;
+    while put_back < room {
+        let left = REOPEN_STEP_MAX.saturating_sub(reopened.examined);
+        let page = session.parked(lane, &gate, last.as_ref(), left.min(room - put_back))?;
+        if page.is_empty() {
+            if left == 0 {
+                reopened.is_partial = true;
+            } else {
+                let close = CloseGate { lane: lane.clone(), gate };
+                let () = run(session, &close, cx)?.outcome;
+            }
+            reopened.put_back += put_back;
+            return Ok(());
+        }
+        for candidate in page {
+            reopened.examined += 1;
+            let unpark = Unpark { execution_id: candidate.execution_id.clone() };
+            last = Some(candidate);
+            let is_back = run_if_readable(session, &unpark, cx)?.is_some_and(|done| done.outcome);
+            put_back += usize::from(is_back);
+        }
+    }
+    reopened.put_back += put_back;
+    reopened.is_partial |= put_back > 0;
+    Ok(())
+}
+
+/// Settles executions with something due, and a step of what flows have left, at most
+/// [`DUE_STEP_MAX`] executions; answers how many were looked at and whether work may have come
+/// into line.
 ///
 /// Executions that nothing moves (their rows cannot be read) stand at the head of the due index
 /// for ever; where they fill a step, it looks further, up to [`DUE_STUCK_MAX`] of them.
-pub fn settle_due<S: Session>(
+fn settle_executions<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
 ) -> Result<Settled, EngineError> {
@@ -168,6 +240,7 @@ impl Settled {
 /// One bounded, restartable step of background work: what is due, then what retention ends.
 pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept, EngineError> {
     let settled = settle_due(session, cx)?;
+    let (reset, _) = reset_budgets(session, cx.now, cx)?;
     let ended_before = before(cx.now, cx.limits.retention);
     let mut forgotten = 0;
     for execution_id in session.ended(ended_before, DUE_STEP_MAX)? {
@@ -188,7 +261,24 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
     }
     let events_before = before(cx.now, cx.limits.event_retention);
     let trimmed = closed + session.trim(cx.now, events_before, DUE_STEP_MAX)?;
-    Ok(Swept { settled, forgotten, workers, trimmed })
+    Ok(Swept { settled, reset, forgotten, workers, trimmed })
+}
+
+/// Does the resets that are due at `as_of`, at most [`DUE_STEP_MAX`]; answers how many budgets were
+/// reset, and how many cannot be read.
+pub fn reset_budgets<S: Session>(
+    session: &mut S,
+    as_of: TimestampMs,
+    cx: &mut Context<'_>,
+) -> Result<(usize, usize), EngineError> {
+    let (mut reset, mut unreadable) = (0, 0);
+    for budget_id in session.budgets_due(as_of, DUE_STEP_MAX)? {
+        match run_if_readable(session, &ResetDue { budget_id, as_of: Some(as_of) }, cx)? {
+            Some(done) => reset += usize::from(done.outcome),
+            None => unreadable += 1,
+        }
+    }
+    Ok((reset, unreadable))
 }
 
 fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
@@ -200,6 +290,8 @@ fn before(now: TimestampMs, by: DurationMs) -> TimestampMs {
 pub struct Swept {
     /// What was due.
     pub settled: Settled,
+    /// Budgets whose reset was due.
+    pub reset: usize,
     /// Executions removed because their retention is over.
     pub forgotten: usize,
     /// Workers removed from the registry because they fell silent.
@@ -212,7 +304,9 @@ impl Swept {
     /// Whether another step would find more right now.
     pub fn is_full(&self) -> bool {
         self.settled.is_stepwise()
-            || [self.forgotten, self.workers, self.trimmed].iter().any(|rows| *rows >= DUE_STEP_MAX)
+            || [self.reset, self.forgotten, self.workers, self.trimmed]
+                .iter()
+                .any(|rows| *rows >= DUE_STEP_MAX)
     }
 }
 
@@ -251,19 +345,62 @@ pub fn claim<S: Session>(
     request: &ClaimRequest,
     cx: &mut Context<'_>,
 ) -> Result<ClaimStep, EngineError> {
-    let settled = settle_due(session, cx)?;
+    let settled = settle_executions(session, cx)?;
     let mut step = ClaimStep {
         changed: settled.changed > 0,
         is_unfinished: settled.is_stepwise(),
         claimed: Vec::new(),
     };
-    take_candidates(session, request, cx, &mut step)?;
+    let lanes = open_lanes(session, request)?;
+    let mut reopened = Reopened::default();
+    for lane in lanes.iter().filter(|lane| lane.has_gates) {
+        for gate in session.gates_to_look_at(&lane.id, cx.now, GATE_STEP_MAX)? {
+            reopen(session, &lane.id, gate, cx, &mut reopened)?;
+            step.changed = true;
+        }
+    }
+    step.is_unfinished |= reopened.is_partial;
+    take_candidates(session, request, lanes, cx, &mut step)?;
     Ok(step)
+}
+
+/// A lane that hands out work.
+struct OpenLane {
+    id: LaneId,
+    quota_policy_id: Option<QuotaPolicyId>,
+    /// Whether executions wait behind gates on it.
+    has_gates: bool,
+}
+
+/// The lanes of a request that hand out work. A lane whose binding cannot be read hands out none.
+fn open_lanes<R: Reader + ?Sized>(
+    reader: &mut R,
+    request: &ClaimRequest,
+) -> Result<Vec<OpenLane>, EngineError> {
+    let mut lanes = Vec::new();
+    for id in request.lanes.iter().collect::<BTreeSet<_>>() {
+        let standing = reader.lane_standing(id)?;
+        match standing.state {
+            LaneState::Active => {}
+            LaneState::Paused | LaneState::Draining | LaneState::Disabled => continue,
+        }
+        match standing.quota_policy_id {
+            Ok(quota_policy_id) => {
+                let has_gates = standing.has_gates;
+                lanes.push(OpenLane { id: id.clone(), quota_policy_id, has_gates });
+            }
+            Err(detail) => {
+                tracing::error!(%detail, "a lane is skipped because its quota cannot be read");
+            }
+        }
+    }
+    Ok(lanes)
 }
 
 /// One line of candidates: a lane behind a gate key.
 struct Line {
     lane: LaneId,
+    lane_quota: Option<QuotaPolicyId>,
     gate_key: String,
     last: Option<Candidate>,
     is_exhausted: bool,
@@ -272,10 +409,11 @@ struct Line {
 fn take_candidates<S: Session>(
     session: &mut S,
     request: &ClaimRequest,
+    lanes: Vec<OpenLane>,
     cx: &mut Context<'_>,
     step: &mut ClaimStep,
 ) -> Result<(), EngineError> {
-    let mut lines = open_lines(session, request)?;
+    let mut lines = open_lines(session, request, lanes, cx.now)?;
     let mut passed_over = 0;
     while step.claimed.len() < request.max {
         if passed_over >= CLAIM_PASSED_OVER_MAX {
@@ -288,10 +426,14 @@ fn take_candidates<S: Session>(
             break;
         }
         for (line, candidate) in heads {
+            if lines[line].is_exhausted {
+                continue;
+            }
             let claim = Claim {
                 execution_id: candidate.execution_id.clone(),
                 by: request.by.clone(),
                 with_payload: request.with_payload,
+                lane_quota: lines[line].lane_quota.clone(),
             };
             lines[line].last = Some(candidate);
             passed_over += 1;
@@ -305,7 +447,16 @@ fn take_candidates<S: Session>(
                     passed_over -= 1;
                     step.claimed.push(*claimed);
                 }
-                ClaimDecision::Ended | ClaimDecision::Skipped => {}
+                // Nobody on this lane gets further; those behind keep their place in line.
+                ClaimDecision::Parked(GateKey::LaneQuota(_)) => {
+                    let lane = lines[line].lane.clone();
+                    for line in lines.iter_mut().filter(|line| line.lane == lane) {
+                        line.is_exhausted = true;
+                    }
+                }
+                ClaimDecision::Parked(GateKey::Budget(_) | GateKey::Quota(_))
+                | ClaimDecision::Ended
+                | ClaimDecision::Skipped => {}
             }
         }
     }
@@ -322,8 +473,40 @@ pub fn has_work<R: Reader + ?Sized>(
     if !reader.due(now, 1)?.is_empty() || reader.flow_work()?.is_any() {
         return Ok(true);
     }
-    let mut lines = open_lines(reader, request)?;
+    let lanes = open_lanes(reader, request)?;
+    for lane in lanes.iter().filter(|lane| lane.has_gates) {
+        if !reader.gates_to_look_at(&lane.id, now, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    let mut lines = open_lines(reader, request, lanes, now)?;
     Ok(!next_in_line(reader, &mut lines, 1)?.is_empty())
+}
+
+/// When a claim may next find something by time alone: an execution becomes due, or a gate on one
+/// of its lanes is to be looked at.
+pub fn next_work<R: Reader + ?Sized>(
+    reader: &mut R,
+    lanes: &[LaneId],
+) -> Result<Option<TimestampMs>, EngineError> {
+    let mut next = reader.next_due()?;
+    for lane in lanes {
+        next = [next, reader.next_look(lane)?].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+/// Whether a sweep would find something due: an execution, a gate, or a budget's reset.
+pub fn is_due<R: Reader + ?Sized>(reader: &mut R, now: TimestampMs) -> Result<bool, EngineError> {
+    Ok(!reader.due(now, 1)?.is_empty()
+        || !reader.gates_to_sweep(now, 1)?.is_empty()
+        || !reader.budgets_due(now, 1)?.is_empty())
+}
+
+/// When a sweep next finds something: an execution, a gate, or a budget's reset.
+pub fn next_due<R: Reader + ?Sized>(reader: &mut R) -> Result<Option<TimestampMs>, EngineError> {
+    let due = [reader.next_due()?, reader.next_gate_sweep()?, reader.next_reset()?];
+    Ok(due.into_iter().flatten().min())
 }
 
 /// The next candidates for a worker, in claim order, after one; at most [`CLAIM_EXAMINED_MAX`].
@@ -331,8 +514,10 @@ pub fn propose<R: Reader + ?Sized>(
     reader: &mut R,
     request: &ClaimRequest,
     after: Option<&Candidate>,
+    now: TimestampMs,
 ) -> Result<Vec<Candidate>, EngineError> {
-    let mut lines = open_lines(reader, request)?;
+    let lanes = open_lanes(reader, request)?;
+    let mut lines = open_lines(reader, request, lanes, now)?;
     for line in &mut lines {
         line.last = after.cloned();
     }
@@ -343,21 +528,33 @@ pub fn propose<R: Reader + ?Sized>(
 fn open_lines<R: Reader + ?Sized>(
     reader: &mut R,
     request: &ClaimRequest,
+    lanes: Vec<OpenLane>,
+    now: TimestampMs,
 ) -> Result<Vec<Line>, EngineError> {
     let mut lines = Vec::new();
-    for lane in request.lanes.iter().collect::<BTreeSet<_>>() {
-        match reader.lane_state(lane)? {
-            LaneState::Active => {}
-            LaneState::Paused | LaneState::Draining | LaneState::Disabled => continue,
+    for lane in lanes {
+        // The quota was found full, and nothing has happened to it since.
+        if let Some(quota) = lane.quota_policy_id.as_ref().filter(|_| lane.has_gates)
+            && reader
+                .gate_look_at(&lane.id, &GateKey::LaneQuota(quota.clone()))?
+                .is_some_and(|look_at| look_at > now)
+        {
+            continue;
         }
         let keys = if request.by.capabilities.is_empty() {
             vec![String::new()]
         } else {
-            reader.gate_keys(lane, LANE_GATE_KEYS_MAX)?
+            reader.gate_keys(&lane.id, LANE_GATE_KEYS_MAX)?
         };
         for gate_key in keys {
             if gate::opens(&gate_key, &request.by.capabilities) {
-                lines.push(Line { lane: lane.clone(), gate_key, last: None, is_exhausted: false });
+                lines.push(Line {
+                    lane: lane.id.clone(),
+                    lane_quota: lane.quota_policy_id.clone(),
+                    gate_key,
+                    last: None,
+                    is_exhausted: false,
+                });
             }
         }
     }

@@ -61,6 +61,12 @@ impl Footprint {
         self
     }
 
+    /// Also the budgets and quotas that the execution is held to.
+    pub fn with_gates(mut self) -> Self {
+        self.budget.gates = Some(budget::LaneQuota::Follow);
+        self
+    }
+
     /// Also the newest grant of `kind`.
     pub fn with_grant(mut self, kind: GrantKind) -> Self {
         self.grant = Some(kind);
@@ -297,7 +303,12 @@ mod tests {
             Change::PutGrant(Box::new(granted.clone())),
             Change::PutDedup(key.clone()),
             Change::RegisterLane { lane: lane.clone(), at: NOW },
-            Change::PutLane(Lane { id: lane, state: LaneState::Paused, registered_at: NOW }),
+            Change::PutLane(Lane {
+                id: lane,
+                state: LaneState::Paused,
+                registered_at: NOW,
+                quota_policy_id: Ok(None),
+            }),
         ]);
 
         assert_eq!(seen.result, Some(vec![1]));

@@ -51,10 +51,13 @@ impl Command for SetLaneState {
         if seen.lane.as_ref().is_some_and(|lane| lane.state == self.state) {
             return Ok(Transition::unchanged(()));
         }
+        let quota_policy_id =
+            seen.lane.as_ref().map_or(Ok(None), |lane| lane.quota_policy_id.clone());
         Ok(Transition::unchanged(()).change(Change::PutLane(Lane {
             id: self.lane.clone(),
             state: self.state,
             registered_at,
+            quota_policy_id,
         })))
     }
 }
@@ -69,7 +72,12 @@ mod tests {
     }
 
     fn lane(state: LaneState) -> Lane {
-        Lane { id: LaneId::new("default"), state, registered_at: CREATED }
+        Lane {
+            id: LaneId::new("default"),
+            state,
+            registered_at: CREATED,
+            quota_policy_id: Ok(None),
+        }
     }
 
     fn seen(lane: Lane) -> Snapshot {

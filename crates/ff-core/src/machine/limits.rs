@@ -83,6 +83,33 @@ pub const DEDUP_WINDOW_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Reclaims allowed when neither a policy nor the caller gives a number (contract §20).
 pub const RECLAIMS_WITHOUT_POLICY: u32 = 1_000;
 
+/// Most dimensions that one budget or one report names.
+pub const BUDGET_DIMENSIONS_MAX: usize = 64;
+
+/// Longest name of a dimension, in bytes.
+pub const BUDGET_DIMENSION_MAX_BYTES: usize = 128;
+
+/// Most budgets that one execution is bound to: a claim reads them all.
+pub const BUDGETS_PER_EXECUTION_MAX: usize = 16;
+
+/// How long a report's key is remembered.
+pub const REPORT_DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Longest window of a quota, in seconds: 31 days. Entries are kept that long.
+pub const QUOTA_WINDOW_MAX_SECONDS: u64 = 31 * 24 * 60 * 60;
+
+/// Most gates that one step looks at.
+pub const GATE_STEP_MAX: usize = 16;
+
+/// Most executions that one step puts back in line.
+pub const REOPEN_STEP_MAX: usize = 256;
+
+/// A gate that let out as many as there was room for is swept again after this, if no claim
+/// looked at it before.
+pub const GATE_SWEEP_AGAIN_MS: u64 = 1_000;
+
+/// A gate whose rows cannot be read is looked at again after this.
+pub const GATE_UNREADABLE_AGAIN_MS: u64 = 30_000;
 /// Largest signal payload, in bytes (contract §20).
 pub const SIGNAL_PAYLOAD_MAX_BYTES: usize = 64 * 1024;
 

@@ -1,7 +1,8 @@
 //! What a policy may say, and what it means for one execution.
 
 use super::limits::{
-    DELAY_MAX_MS, DURABLE_FRAMES_KEPT_MAX, RECLAIMS_WITHOUT_POLICY, SIGNALS_PER_EXECUTION_MAX,
+    BUDGETS_PER_EXECUTION_MAX, DELAY_MAX_MS, DURABLE_FRAMES_KEPT_MAX, RECLAIMS_WITHOUT_POLICY,
+    SIGNALS_PER_EXECUTION_MAX,
 };
 use super::retry;
 use super::rows::Execution;
@@ -37,6 +38,12 @@ pub fn validate(policy: &ExecutionPolicy) -> Result<(), EngineError> {
                 ));
             }
         }
+    }
+    if policy.budget_ids.len() > BUDGETS_PER_EXECUTION_MAX {
+        return refused(format!(
+            "policy.budget_ids names {} budgets; at most {BUDGETS_PER_EXECUTION_MAX}",
+            policy.budget_ids.len()
+        ));
     }
     if let Some(stream) = &policy.stream_policy {
         if !["buffered", "durable"].contains(&stream.durability_mode.as_str()) {
@@ -105,7 +112,6 @@ fn unsupported(policy: &ExecutionPolicy) -> Option<&'static str> {
     let routing = policy.routing_requirements.as_ref();
     let inert = [
         ("fallback_policy", policy.fallback_policy.is_some()),
-        ("budget_ids", !policy.budget_ids.is_empty()),
         (
             "stream_policy.retention_ttl_ms",
             policy.stream_policy.as_ref().is_some_and(|stream| stream.retention_ttl_ms.is_some()),
@@ -214,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn an_execution_is_bound_to_sixteen_budgets_at_most() {
+        let bound_to = |count| ExecutionPolicy {
+            budget_ids: vec![BudgetId::from_uuid(uuid::Uuid::nil()); count],
+            ..ExecutionPolicy::default()
+        };
+        assert!(validate(&bound_to(BUDGETS_PER_EXECUTION_MAX)).is_ok());
+        assert_eq!(
+            told(&bound_to(BUDGETS_PER_EXECUTION_MAX + 1)),
+            "validation: InvalidPolicyJson: policy.budget_ids names 17 budgets; at most 16"
+        );
+    }
+
+    #[test]
     fn what_a_policy_says_of_waiting_is_bounded() {
         let with = |default_timeout_ms, behavior: &str| ExecutionPolicy {
             suspension_policy: Some(SuspensionPolicy {
@@ -255,13 +274,6 @@ mod tests {
                 "fallback_policy",
                 ExecutionPolicy {
                     fallback_policy: Some(FallbackPolicy { tiers: Vec::new() }),
-                    ..empty()
-                },
-            ),
-            (
-                "budget_ids",
-                ExecutionPolicy {
-                    budget_ids: vec![BudgetId::from_uuid(uuid::Uuid::nil())],
                     ..empty()
                 },
             ),

@@ -11,7 +11,7 @@ use crate::state::{
 };
 use crate::types::{
     AttemptId, AttemptIndex, DurationMs, ExecutionId, FlowId, LaneId, LeaseEpoch, LeaseId,
-    Namespace, TimestampMs, WorkerId, WorkerInstanceId,
+    Namespace, QuotaPolicyId, TimestampMs, WorkerId, WorkerInstanceId,
 };
 
 /// One execution: everything a rule may ask about it, without payload and result.
@@ -31,6 +31,10 @@ pub struct Execution {
     pub policy: Option<ExecutionPolicy>,
     /// Canonical text of the capabilities a worker must have; empty means any worker.
     pub gate_key: String,
+    /// The quota policy that this execution itself is bound to.
+    pub quota_policy_id: Option<QuotaPolicyId>,
+    /// Whether its lease takes slots of quotas.
+    pub takes_slots: bool,
     pub tags: BTreeMap<String, String>,
     pub state: StateVector,
     pub blocking_detail: Option<String>,
@@ -267,6 +271,8 @@ pub struct Lane {
     pub id: LaneId,
     pub state: LaneState,
     pub registered_at: TimestampMs,
+    /// The quota policy that its executions are bound to, or why that cannot be read.
+    pub quota_policy_id: Result<Option<QuotaPolicyId>, String>,
 }
 
 /// An execution that a claim may look at, with its place in line.

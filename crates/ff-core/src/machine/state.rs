@@ -53,6 +53,31 @@ pub fn delayed(reason: BlockingReason, attempt: AttemptState) -> StateVector {
     )
 }
 
+/// Parked because a budget it is bound to is spent.
+pub fn waiting_for_budget(attempt: AttemptState) -> StateVector {
+    rate_limited(EligibilityState::BlockedByBudget, BlockingReason::WaitingForBudget, attempt)
+}
+
+/// Parked because a quota it is bound to has no room.
+pub fn waiting_for_quota(attempt: AttemptState) -> StateVector {
+    rate_limited(EligibilityState::BlockedByQuota, BlockingReason::WaitingForQuota, attempt)
+}
+
+fn rate_limited(
+    eligibility: EligibilityState,
+    reason: BlockingReason,
+    attempt: AttemptState,
+) -> StateVector {
+    vector(
+        LifecyclePhase::Runnable,
+        OwnershipState::Unowned,
+        eligibility,
+        reason,
+        TerminalOutcome::None,
+        attempt,
+    )
+}
+
 /// Waiting for the edges of its flow that lead to it.
 pub fn blocked_by_dependencies(attempt: AttemptState) -> StateVector {
     vector(
@@ -136,13 +161,14 @@ pub fn ended(outcome: TerminalOutcome, attempt: AttemptState) -> StateVector {
 /// ```
 pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
     use PublicState::{
-        Active, Cancelled, Completed, Delayed, Expired, Failed, Skipped, Suspended, Waiting,
-        WaitingChildren,
+        Active, Cancelled, Completed, Delayed, Expired, Failed, RateLimited, Skipped, Suspended,
+        Waiting, WaitingChildren,
     };
     &[
         (None, Waiting),
         (None, Delayed),
         (None, WaitingChildren),
+        (Some(Waiting), RateLimited),
         (Some(Waiting), WaitingChildren),
         (Some(Waiting), Active),
         (Some(Waiting), Cancelled),
@@ -152,6 +178,11 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(Delayed), WaitingChildren),
         (Some(Delayed), Cancelled),
         (Some(Delayed), Expired),
+        (Some(RateLimited), Waiting),
+        (Some(RateLimited), WaitingChildren),
+        (Some(RateLimited), Cancelled),
+        (Some(RateLimited), Expired),
+        (Some(RateLimited), Skipped),
         (Some(WaitingChildren), Waiting),
         (Some(WaitingChildren), Delayed),
         (Some(WaitingChildren), Cancelled),
@@ -159,6 +190,7 @@ pub fn legal_transitions() -> &'static [(Option<PublicState>, PublicState)] {
         (Some(WaitingChildren), Skipped),
         (Some(Active), Waiting),
         (Some(Active), Delayed),
+        (Some(Active), RateLimited),
         (Some(Active), WaitingChildren),
         (Some(Active), Active),
         (Some(Active), Suspended),
@@ -192,6 +224,8 @@ mod tests {
                 delayed(BlockingReason::WaitingForDelay, AttemptState::PendingFirstAttempt),
                 PublicState::Delayed,
             ),
+            (waiting_for_budget(AttemptState::AttemptInterrupted), PublicState::RateLimited),
+            (waiting_for_quota(AttemptState::PendingRetryAttempt), PublicState::RateLimited),
             (
                 blocked_by_dependencies(AttemptState::PendingFirstAttempt),
                 PublicState::WaitingChildren,

@@ -56,10 +56,19 @@ impl<T> Transition<T> {
         assert!(after.epoch >= before.epoch, "a lease epoch never falls");
         after.version = before.version + 1;
         after.mutated_at = now;
+        // Whatever ends a lease frees its slots.
+        let frees = before.takes_slots && before.is_leased() && !after.is_leased();
+        let this = if frees {
+            after.takes_slots = false;
+            let execution_id = before.id.clone();
+            self.change(Change::Budget(budget::Write::FreeSlots { execution_id }))
+        } else {
+            self
+        };
         let moved = before.state != after.state;
         let row =
             moved.then(|| TransitionRow::between(Some(before.public_state()), &after, now, cause));
-        let this = self.change(Change::PutExecution(Box::new(after)));
+        let this = this.change(Change::PutExecution(Box::new(after)));
         match row {
             Some(row) => this.announce(Event::Transition(row)),
             None => this,
@@ -98,6 +107,7 @@ pub fn opens_work(changes: &[Change]) -> bool {
             execution.is_claimable() || execution.due_at().is_some()
         }
         Change::PutLane(lane) => lane.state == crate::state::LaneState::Active,
+        Change::Budget(write) => write.opens_work(),
         Change::PutAttempt(_)
         | Change::ExtendLease { .. }
         | Change::PutResult { .. }
@@ -106,7 +116,6 @@ pub fn opens_work(changes: &[Change]) -> bool {
         | Change::PutDedup(_)
         | Change::RegisterLane { .. }
         | Change::Forget { .. }
-        | Change::Budget(_)
         | Change::Flow(_)
         | Change::Stream(_)
         | Change::Worker(_) => false,

@@ -4,6 +4,9 @@
 //! [`EngineBackend`](crate::engine_backend::EngineBackend) through the one switchboard of this
 //! crate. A store loads rows, commits transitions and wakes waiters; it decides nothing.
 
+mod budget;
+
+pub use budget::{BudgetReader, LaneStanding};
 pub mod flow;
 mod stream;
 mod suspension;
@@ -28,7 +31,7 @@ use crate::machine::rows::{Attempt, Candidate, Execution, Lane};
 use crate::machine::suspension::Secret;
 use crate::machine::transition::{Event, TransitionRow};
 use crate::machine::{Command, Footprint, Snapshot};
-use crate::state::{LaneState, PublicState};
+use crate::state::PublicState;
 use crate::types::{
     AttemptIndex, ExecutionId, LaneId, LeaseEpoch, LeaseId, Namespace, TimestampMs,
     WorkerInstanceId,
@@ -173,7 +176,9 @@ pub struct LaneCounts {
 }
 
 /// The reads of a store. Each is one statement or one range of a map; none decides.
-pub trait Reader: FlowReader + StreamReader + SuspensionReader + WorkerReader {
+pub trait Reader:
+    BudgetReader + FlowReader + StreamReader + SuspensionReader + WorkerReader
+{
     /// The rows of a footprint.
     fn load(&mut self, footprint: &Footprint) -> Result<Snapshot, EngineError>;
 
@@ -183,8 +188,8 @@ pub trait Reader: FlowReader + StreamReader + SuspensionReader + WorkerReader {
     /// The earliest instant at which something is due.
     fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError>;
 
-    /// The state of a lane; a lane nobody registered is active.
-    fn lane_state(&mut self, lane: &LaneId) -> Result<LaneState, EngineError>;
+    /// How a lane stands; a lane nobody registered is active and bound to nothing.
+    fn lane_standing(&mut self, lane: &LaneId) -> Result<LaneStanding, EngineError>;
 
     /// The distinct gate keys among a lane's claimable executions, in order.
     fn gate_keys(&mut self, lane: &LaneId, limit: usize) -> Result<Vec<String>, EngineError>;

@@ -3,6 +3,8 @@
 //!
 //! Both forms of an operation, by handle and by fence triple, end in the same command.
 
+mod budget;
+mod explain;
 mod find;
 mod flow;
 mod present;
@@ -27,8 +29,12 @@ use crate::backend::{
 use crate::capability::{Capabilities, Supports};
 use crate::contracts::{self, *};
 use crate::engine_backend::{EngineBackend, validate_tag_key};
-use crate::engine_error::{EngineError, StateKind, ValidationKind};
+use crate::engine_error::{ContentionKind, EngineError, StateKind, ValidationKind};
 use crate::handle_codec::{self, HandlePayload};
+use crate::machine::budget::{
+    BindQuota, CheckAdmission, CreateBudget, CreateQuotaPolicy, Park, ReleaseAdmission,
+    ReleaseBudget, ResetBudget, SetBudgetLimits, UnbindQuota,
+};
 use crate::machine::drive::{self, ClaimRequest};
 use crate::machine::execution::{
     Cancel, CancelProof, ChangePriority, Complete, Create, Delay, Fail, Failed, Progress, Replay,
@@ -52,7 +58,7 @@ use crate::stream_events::{
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
     AttemptIndex, BudgetId, CancelSource, EdgeId, ExecutionId, FlowId, LaneId, LeaseFence,
-    Namespace, TimestampMs, WaitpointId,
+    Namespace, QuotaPolicyId, TimestampMs, WaitpointId,
 };
 
 /// Most rows that one page of a listing returns.
@@ -87,6 +93,11 @@ pub(crate) fn supports() -> Supports {
     supports.subscribe_lease_history = true;
     supports.subscribe_completion = true;
     supports.list_expired_leases = true;
+    supports.budget_admin = true;
+    supports.quota_admin = true;
+    supports.release_admission = true;
+    supports.read_quota_policy_limits = true;
+    supports.read_budget_usage_and_limits = true;
     supports.subscribe_signal_delivery = true;
     supports.seed_waitpoint_hmac_secret = true;
     supports.rotate_waitpoint_hmac_secret_all = true;
@@ -106,10 +117,6 @@ pub(crate) fn supports() -> Supports {
 
 fn invalid(detail: impl Into<String>) -> EngineError {
     EngineError::Validation { kind: ValidationKind::InvalidInput, detail: detail.into() }
-}
-
-fn unavailable<T>(op: &'static str) -> Result<T, EngineError> {
-    Err(EngineError::Unavailable { op })
 }
 
 /// The proof inside a handle of this store.
@@ -174,7 +181,8 @@ async fn claim_waiting<S: Store>(
         if left.is_zero() {
             return Ok(Vec::new());
         }
-        let due = store.read(|reader| reader.next_due()).await?;
+        let lanes = request.lanes.clone();
+        let due = store.read(move |reader| drive::next_work(reader, &lanes)).await?;
         let until_due =
             due.map_or(LOOK_AGAIN, |at| Duration::from_millis(policy::until(store.now(), at).0));
         let pause = until_due.clamp(rest, LOOK_AGAIN).min(left);
@@ -691,11 +699,92 @@ impl<S: Store> EngineBackend for S {
 
     async fn report_usage(
         &self,
-        _: &Handle,
-        _: &BudgetId,
-        _: UsageDimensions,
+        handle: &Handle,
+        budget: &BudgetId,
+        dimensions: UsageDimensions,
     ) -> Result<ReportUsageResult, EngineError> {
-        unavailable("report_usage")
+        let payload = opened::<S>(handle)?;
+        self.execute(budget::report(&payload, budget, dimensions)).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn create_budget(
+        &self,
+        args: CreateBudgetArgs,
+    ) -> Result<CreateBudgetResult, EngineError> {
+        self.execute(CreateBudget { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn reset_budget(&self, args: ResetBudgetArgs) -> Result<ResetBudgetResult, EngineError> {
+        self.execute(ResetBudget { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn get_budget_status(&self, id: &BudgetId) -> Result<BudgetStatus, EngineError> {
+        budget::status(self, id).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn report_usage_admin(
+        &self,
+        budget: &BudgetId,
+        args: ReportUsageAdminArgs,
+    ) -> Result<ReportUsageResult, EngineError> {
+        self.execute(budget::report_by_admin(budget, args)?).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn record_spend(&self, args: RecordSpendArgs) -> Result<ReportUsageResult, EngineError> {
+        self.execute(budget::spend(args)).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn release_budget(&self, args: ReleaseBudgetArgs) -> Result<(), EngineError> {
+        self.execute(ReleaseBudget { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn read_budget_usage_and_limits(
+        &self,
+        budget_id: &BudgetId,
+    ) -> Result<BudgetUsageAndLimits, EngineError> {
+        budget::usage_and_limits(self, budget_id).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn create_quota_policy(
+        &self,
+        args: CreateQuotaPolicyArgs,
+    ) -> Result<CreateQuotaPolicyResult, EngineError> {
+        self.execute(CreateQuotaPolicy { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn check_admission(
+        &self,
+        quota_policy_id: &QuotaPolicyId,
+        _: &str,
+        args: CheckAdmissionArgs,
+    ) -> Result<CheckAdmissionResult, EngineError> {
+        let quota_policy_id = quota_policy_id.clone();
+        self.execute(CheckAdmission { quota_policy_id, args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn release_admission(
+        &self,
+        args: ReleaseAdmissionArgs,
+    ) -> Result<ReleaseAdmissionResult, EngineError> {
+        self.execute(ReleaseAdmission { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn read_quota_policy_limits(
+        &self,
+        quota_policy_id: &QuotaPolicyId,
+    ) -> Result<Option<QuotaPolicyLimits>, EngineError> {
+        budget::quota_limits(self, quota_policy_id).await
     }
 
     async fn describe_flow(&self, id: &FlowId) -> Result<Option<FlowSnapshot>, EngineError> {
@@ -1015,8 +1104,10 @@ impl<S: Store> EngineBackend for S {
         let mut after = None;
         loop {
             let (wanted, from): (_, Option<Candidate>) = (request.clone(), after.take());
-            let line =
-                self.read(move |reader| drive::propose(reader, &wanted, from.as_ref())).await?;
+            let now = self.now();
+            let line = self
+                .read(move |reader| drive::propose(reader, &wanted, from.as_ref(), now))
+                .await?;
             if line.is_empty() {
                 return Ok(ClaimForWorkerOutcome::no_work());
             }
@@ -1041,6 +1132,14 @@ impl<S: Store> EngineBackend for S {
                             u64::try_from(grant.expires_at.0).unwrap_or(0),
                         )));
                     }
+                    Err(
+                        EngineError::State(StateKind::BudgetExceeded)
+                        | EngineError::Contention(
+                            ContentionKind::ConcurrencyLimitExceeded
+                            | ContentionKind::RateLimitExceeded,
+                        )
+                        | EngineError::NotFound { entity: "budget" | "quota_policy" },
+                    ) => self.execute(Park { execution_id }).await?,
                     Err(
                         EngineError::State(StateKind::GrantAlreadyExists)
                         | EngineError::Contention(_)
@@ -1306,6 +1405,57 @@ impl<S: Store> EngineBackend for S {
             }
         })
         .await
+    }
+
+    #[cfg(feature = "core")]
+    async fn bind_quota(&self, args: BindQuotaArgs) -> Result<BindQuotaResult, EngineError> {
+        self.execute(BindQuota { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn unbind_quota(&self, target: QuotaTarget) -> Result<UnbindQuotaResult, EngineError> {
+        self.execute(UnbindQuota { target }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn set_budget_limits(
+        &self,
+        args: SetBudgetLimitsArgs,
+    ) -> Result<BudgetDimension, EngineError> {
+        self.execute(SetBudgetLimits { args }).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_budgets(
+        &self,
+        after: Option<BudgetId>,
+        limit: u32,
+    ) -> Result<ListBudgetsPage, EngineError> {
+        budget::list(self, after, limit).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_budget_overages(
+        &self,
+        budget_id: &BudgetId,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<BudgetOverage>, EngineError> {
+        budget::list_overages(self, budget_id, after, limit).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn list_quota_policies(
+        &self,
+        after: Option<QuotaPolicyId>,
+        limit: u32,
+    ) -> Result<ListQuotaPoliciesPage, EngineError> {
+        budget::list_quotas(self, after, limit).await
+    }
+
+    #[cfg(feature = "core")]
+    async fn explain(&self, id: &ExecutionId) -> Result<Explanation, EngineError> {
+        explain::explain(self, id).await
     }
 
     #[cfg(feature = "core")]

@@ -11,10 +11,14 @@ use ff_core::contracts::{
     AddExecutionToFlowResult, ApplyDependencyToChildArgs, ApplyDependencyToChildResult,
     ClaimExecutionArgs, ClaimResumedExecutionArgs, CreateExecutionArgs, CreateExecutionResult,
     CreateFlowArgs, DeliverSignalResult, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
-    IssueReclaimGrantArgs, ReclaimExecutionArgs, ResumeCondition, ResumeGrant, ResumePolicy,
-    StageDependencyEdgeArgs, SuspendArgs, SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
+    IssueReclaimGrantArgs, ReclaimExecutionArgs, ReportUsageResult, ResumeCondition, ResumeGrant,
+    ResumePolicy, StageDependencyEdgeArgs, SuspendArgs, SuspensionReasonCode, TimeoutBehavior,
+    WaitpointBinding,
 };
 use ff_core::handle_codec::HandlePayload;
+use ff_core::machine::budget::{
+    Budget, BudgetPolicy, Gates, Quota, QuotaPolicy, QuotaRule, ReportUsage, Reporter, Unpark,
+};
 use ff_core::machine::drive::{self, ClaimRequest};
 use ff_core::machine::execution::{
     Cancel, CancelProof, ChangePriority, Complete, Create, Delay, Fail, Failed, Progress, Replay,
@@ -38,8 +42,9 @@ use ff_core::partition::{Partition, PartitionFamily};
 use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
 use ff_core::state::TerminalOutcome;
 use ff_core::types::{
-    AttemptId, AttemptIndex, CancelSource, DurationMs, ExecutionId, LaneId, LeaseEpoch, LeaseId,
-    Namespace, SuspensionId, TimestampMs, WaitpointId, WorkerId, WorkerInstanceId,
+    AttemptId, AttemptIndex, BudgetId, CancelSource, DurationMs, ExecutionId, LaneId, LeaseEpoch,
+    LeaseId, Namespace, QuotaPolicyId, SuspensionId, TimestampMs, WaitpointId, WorkerId,
+    WorkerInstanceId,
 };
 use ff_core::types::{EdgeId, FlowId};
 use rows::Rows;
@@ -576,6 +581,121 @@ fn forget_after_retention(world: &mut World) -> Result<String, EngineError> {
     forget(world)
 }
 
+fn budget_id() -> BudgetId {
+    BudgetId::from_uuid(uuid::Uuid::from_u128(70))
+}
+
+/// A budget of one token that is spent.
+fn spent(on_hard_limit: &str) -> Budget {
+    Budget {
+        id: budget_id(),
+        policy: Some(BudgetPolicy {
+            id: budget_id(),
+            scope_type: String::new(),
+            scope_id: String::new(),
+            enforcement_mode: String::new(),
+            on_hard_limit: on_hard_limit.to_owned(),
+            on_soft_limit: String::new(),
+            reset_interval: DurationMs(0),
+            hard_limits: [("tokens".to_owned(), 1)].into(),
+            soft_limits: [].into(),
+            breach_count: 0,
+            soft_breach_count: 0,
+            last_breach_at: None,
+            last_breach_dim: None,
+            next_reset_at: None,
+            period: 0,
+            created_at: TimestampMs(0),
+            updated_at: TimestampMs(0),
+        }),
+        usage: [("tokens".to_owned(), 1)].into(),
+        overage: [].into(),
+    }
+}
+
+/// A quota of one slot that is taken.
+fn full() -> Quota {
+    let id = QuotaPolicyId::from_uuid(uuid::Uuid::from_u128(80));
+    let policy = QuotaPolicy {
+        id: id.clone(),
+        window_seconds: 60,
+        rate: 0,
+        concurrency: 1,
+        active: 0,
+        created_at: TimestampMs(0),
+        updated_at: TimestampMs(0),
+    };
+    Quota {
+        id,
+        rule: QuotaRule::of(&policy),
+        policy: Some(policy),
+        occupied: 1,
+        reserved_until: None,
+        next_reservation_end: None,
+        in_window: 0,
+        blocking_entry: None,
+    }
+}
+
+fn behind(world: &mut World, gates: Gates) -> Result<String, EngineError> {
+    world.rows.gates = gates;
+    let answer = world.claim(LEASE_MS);
+    world.rows.gates = Gates::default();
+    answer
+}
+
+pub(crate) fn claim_before_a_spent_budget(world: &mut World) -> Result<String, EngineError> {
+    behind(world, Gates { budgets: vec![(budget_id(), Ok(spent("")))], ..Gates::default() })
+}
+
+pub(crate) fn claim_before_a_full_quota(world: &mut World) -> Result<String, EngineError> {
+    behind(world, Gates { own: Some((full().id, Ok(full()))), ..Gates::default() })
+}
+
+/// The holder reports more than the budget has, to which its execution is bound.
+fn breach(world: &mut World, on_hard_limit: &str) -> Result<String, EngineError> {
+    let policies: Vec<_> =
+        world.rows.executions.values().map(|row| (row.id.clone(), row.policy.clone())).collect();
+    for row in world.rows.executions.values_mut() {
+        row.policy.get_or_insert_with(ExecutionPolicy::default).budget_ids = vec![budget_id()];
+    }
+    world.rows.budget = Some(spent(on_hard_limit));
+    let report = ReportUsage {
+        budget_id: budget_id(),
+        by: Reporter::Holder { execution_id: id(), fence: world.fence() },
+        deltas: vec![("tokens".to_owned(), 1)],
+        dedup_key: None,
+    };
+    let answer = world.run(&report);
+    world.rows.budget = None;
+    for (id, policy) in policies {
+        if let Some(row) = world.rows.executions.get_mut(&id) {
+            row.policy = policy;
+        }
+    }
+    Ok(match answer? {
+        ReportUsageResult::HardBreach { .. } => "hard breach".to_owned(),
+        other => format!("{other:?}"),
+    })
+}
+
+fn breach_and_suspend(world: &mut World) -> Result<String, EngineError> {
+    breach(world, "suspend")
+}
+
+fn breach_and_cancel(world: &mut World) -> Result<String, EngineError> {
+    breach(world, "cancel")
+}
+
+fn breach_and_fail(world: &mut World) -> Result<String, EngineError> {
+    breach(world, "fail")
+}
+
+fn unpark(world: &mut World) -> Result<String, EngineError> {
+    let is_back = world.run(&Unpark { execution_id: id() })?;
+    Ok(if is_back { "back in line" } else { "not parked" }.to_owned())
+}
+
 /// The waitpoint of the latest lease's suspension: an id is taken once.
 fn waitpoint(world: &World) -> WaitpointId {
     WaitpointId::from_uuid(uuid::Uuid::from_u128(50 + u128::from(world.held.lease_epoch.0)))
@@ -709,6 +829,12 @@ fn claim_from_resume_grant(world: &mut World) -> Result<String, EngineError> {
 pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("create, with the same id", create),
     ("claim", claim),
+    ("claim, its budget spent", claim_before_a_spent_budget),
+    ("claim, its quota full", claim_before_a_full_quota),
+    ("report_usage, a breach that suspends", breach_and_suspend),
+    ("report_usage, a breach that cancels", breach_and_cancel),
+    ("report_usage, a breach that fails", breach_and_fail),
+    ("room again", unpark),
     ("claim_execution, without a grant", claim_execution),
     ("claim_execution, with a grant", claim_execution_granted),
     ("issue_claim_grant", issue_claim_grant),

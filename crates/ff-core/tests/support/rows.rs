@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use ff_core::EngineError;
+use ff_core::contracts::{BudgetOverage, QuotaHolder};
+use ff_core::machine::budget::{self, Budget, GateKey, Gates};
 use ff_core::machine::drive::Session;
 use ff_core::machine::flow::background::{FlowWork, OpenEdge};
 use ff_core::machine::flow::sibling::PendingGroup;
@@ -20,12 +22,12 @@ use ff_core::machine::{
 use ff_core::state::{LaneState, PublicState, TerminalOutcome};
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, StreamReader,
-    SuspensionReader, Topic, WorkerReader,
+    BudgetReader, EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan,
+    StreamReader, SuspensionReader, Topic, WorkerReader,
 };
 use ff_core::types::{
-    AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WaitpointId,
-    WorkerInstanceId,
+    AttemptIndex, BudgetId, EdgeId, ExecutionId, FlowId, LaneId, Namespace, QuotaPolicyId,
+    TimestampMs, WaitpointId, WorkerInstanceId,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -34,6 +36,10 @@ pub(crate) struct Rows {
     pub(crate) attempts: BTreeMap<(ExecutionId, AttemptIndex), Attempt>,
     pub(crate) grants: BTreeMap<(ExecutionId, GrantKind), Grant>,
     pub(crate) events: Vec<Event>,
+    /// What stands before every execution.
+    pub(crate) gates: Gates,
+    /// The budget that is asked for by its id.
+    pub(crate) budget: Option<Budget>,
     /// The flow that the execution may be a member of, the one edge into it, and their group.
     pub(crate) flow: Option<Flow>,
     pub(crate) edge: Option<Edge>,
@@ -153,7 +159,8 @@ impl Rows {
                 self.grants.remove(&(execution_id.clone(), *kind));
             }
             Change::PutDedup(_) | Change::RegisterLane { .. } | Change::PutLane(_) => {}
-            Change::Budget(write) => match *write {},
+            // Whether a gate is open is said by the test.
+            Change::Budget(_) => {}
             Change::Flow(write) => self.store_flow(write),
             Change::Stream(write) => match write {
                 stream::Write::PutMeta(meta) => {
@@ -404,6 +411,11 @@ impl Reader for Rows {
             grant: grant.cloned(),
             flow,
             stream: stream::Seen { meta: meta.cloned(), summary: None },
+            budget: budget::Seen {
+                budget: self.budget.clone().map(Ok),
+                gates: self.gates.clone(),
+                ..budget::Seen::default()
+            },
             suspension: self.waiting.suspension.clone(),
             ..Snapshot::default()
         })
@@ -414,8 +426,8 @@ impl Reader for Rows {
         Ok(due.take(limit).map(|execution| execution.id.clone()).collect())
     }
 
-    fn lane_state(&mut self, _: &LaneId) -> Result<LaneState, EngineError> {
-        Ok(LaneState::Active)
+    fn lane_standing(&mut self, _: &LaneId) -> Result<LaneStanding, EngineError> {
+        Ok(LaneStanding { state: LaneState::Active, quota_policy_id: Ok(None), has_gates: false })
     }
 
     fn candidates(
@@ -506,6 +518,97 @@ impl Reader for Rows {
     }
 
     fn event_bounds(&mut self, _: Topic) -> Result<EventBounds, EngineError> {
+        unreachable!("no command asks for it")
+    }
+}
+
+impl BudgetReader for Rows {
+    fn gates_to_look_at(
+        &mut self,
+        _: &LaneId,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<GateKey>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn gate_look_at(
+        &mut self,
+        _: &LaneId,
+        _: &GateKey,
+    ) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_look(&mut self, _: &LaneId) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn gates_to_sweep(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<(LaneId, GateKey)>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    fn next_gate_sweep(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn parked(
+        &mut self,
+        _: &LaneId,
+        _: &GateKey,
+        _: Option<&Candidate>,
+        _: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn count_parked(&mut self, _: &GateKey) -> Result<u64, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn budgets_due(&mut self, _: TimestampMs, _: usize) -> Result<Vec<BudgetId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn next_reset(&mut self) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn budgets(&mut self, _: Option<&BudgetId>, _: usize) -> Result<Vec<BudgetId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn overages(
+        &mut self,
+        _: &BudgetId,
+        _: u64,
+        _: usize,
+    ) -> Result<Vec<BudgetOverage>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn quota_policies(
+        &mut self,
+        _: Option<&QuotaPolicyId>,
+        _: usize,
+    ) -> Result<Vec<QuotaPolicyId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn quota_holders(
+        &mut self,
+        _: &QuotaPolicyId,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<QuotaHolder>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn lanes_of_quota(&mut self, _: &QuotaPolicyId) -> Result<Vec<LaneId>, EngineError> {
         unreachable!("no command asks for it")
     }
 }

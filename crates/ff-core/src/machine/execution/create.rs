@@ -106,6 +106,8 @@ impl Create {
             idempotency_key: self.dedup_key().map(str::to_owned),
             policy: args.policy.clone(),
             gate_key,
+            quota_policy_id: None,
+            takes_slots: false,
             tags: args
                 .tags
                 .iter()

@@ -47,6 +47,8 @@ pub(crate) fn execution() -> Execution {
         idempotency_key: None,
         policy: None,
         gate_key: String::new(),
+        quota_policy_id: None,
+        takes_slots: false,
         tags: BTreeMap::new(),
         state: state::waiting(AttemptState::PendingFirstAttempt),
         blocking_detail: None,

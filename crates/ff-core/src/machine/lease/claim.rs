@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::EngineError;
 use crate::backend::HandleKind;
 use crate::handle_codec::HandlePayload;
+use crate::machine::budget::gate::{self as admission, Admitted};
+use crate::machine::budget::{GateKey, LaneQuota, park};
 use crate::machine::policy::{self, later};
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution, GrantKind};
 use crate::machine::suspension::{Observing, Signal};
@@ -19,7 +21,8 @@ use crate::machine::{
 };
 use crate::state::{AttemptState, AttemptType, TerminalOutcome};
 use crate::types::{
-    AttemptId, DurationMs, ExecutionId, LeaseId, TimestampMs, WorkerId, WorkerInstanceId,
+    AttemptId, DurationMs, ExecutionId, LeaseId, QuotaPolicyId, TimestampMs, WorkerId,
+    WorkerInstanceId,
 };
 
 /// Who claims, and for how long.
@@ -41,6 +44,8 @@ pub struct Claim {
     pub by: Claimer,
     /// Whether the input payload is wanted with the claim.
     pub with_payload: bool,
+    /// The quota that the lane of the line is bound to.
+    pub lane_quota: Option<QuotaPolicyId>,
 }
 
 /// What became of a candidate.
@@ -50,6 +55,8 @@ pub enum ClaimDecision {
     Claimed(Box<Claimed>),
     /// It has ended instead: its reclaims are used up.
     Ended,
+    /// It waits now behind a budget or a quota that is closed.
+    Parked(GateKey),
     /// It is not for this worker, or not now.
     Skipped,
 }
@@ -93,6 +100,7 @@ impl Command for Claim {
 
     fn footprint(&self) -> Footprint {
         let mut footprint = Footprint::execution(&self.execution_id);
+        footprint.budget.gates = Some(LaneQuota::Known(self.lane_quota.clone()));
         if self.with_payload {
             footprint = footprint.with_payload();
             footprint.suspension.observed = Observing::IfInterrupted;
@@ -117,6 +125,16 @@ impl Command for Claim {
         {
             return Ok(reclaims_exhausted(execution, current, cx.now).answer(ClaimDecision::Ended));
         }
+        let admitted = match admission::admit(seen, cx.now) {
+            Ok(admitted) => admitted,
+            Err(closed) => {
+                if closed.why == admission::Why::Unreadable {
+                    tracing::error!(detail = %closed.detail, "nothing passes a gate that cannot be read");
+                }
+                let parked = park::park(execution, current, &closed, cx.now);
+                return Ok(parked.answer(ClaimDecision::Parked(closed.gate)));
+            }
+        };
         let wanted = Wanted {
             worker_id: self.by.worker_id.clone(),
             worker_instance_id: self.by.worker_instance_id.clone(),
@@ -127,7 +145,7 @@ impl Command for Claim {
             attempt_timeout: None,
             keeps_attempt: false,
         };
-        let acquired = acquire(execution, current, wanted, cx);
+        let acquired = acquire(execution, current, wanted, &admitted, cx);
         Ok(acquired.map(|mut claimed| {
             claimed.payload.clone_from(&seen.payload);
             if claimed.kind == HandleKind::Resumed {
@@ -161,9 +179,12 @@ pub(super) fn acquire(
     execution: &Execution,
     current: Option<&Attempt>,
     wanted: Wanted,
+    admitted: &Admitted,
     cx: &mut Context<'_>,
 ) -> Transition<Claimed> {
     let reclaims = execution.is_reclaimable();
+    // It lost its lease, and its reclaim was counted, before it waited behind a gate.
+    let was_reclaimed = !reclaims && execution.is_interrupted() && is_lost(current);
     let resumed = current.filter(|attempt| {
         (!reclaims || wanted.keeps_attempt)
             && execution.is_interrupted()
@@ -176,7 +197,11 @@ pub(super) fn acquire(
             execution_id: execution.id.clone(),
             index: execution.next_attempt_index(),
             attempt_id: Some(wanted.attempt_id.unwrap_or_else(|| cx.ids.attempt())),
-            kind: kind_of_next_attempt(execution),
+            kind: if was_reclaimed {
+                AttemptType::Reclaim
+            } else {
+                kind_of_next_attempt(execution)
+            },
             epoch,
             worker_id: None,
             worker_instance_id: None,
@@ -216,11 +241,12 @@ pub(super) fn acquire(
     after.eligible_at = None;
     after.attempt_timeout_at = timeout.map(|timeout| later(cx.now, timeout));
     after.attempt_timeout_left = None;
+    after.takes_slots = admitted.takes_slots();
     if reclaims {
         after.reclaim_count += 1;
     }
 
-    let (handle_kind, event_kind, cause) = match (reclaims, resumed) {
+    let (handle_kind, event_kind, cause) = match (reclaims || was_reclaimed, resumed) {
         (true, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Reclaimed, "resume_granted"),
         (true, None) => (HandleKind::Reclaimed, LeaseEventKind::Reclaimed, "reclaimed"),
         (false, Some(_)) => (HandleKind::Resumed, LeaseEventKind::Acquired, "resumed"),
@@ -239,7 +265,15 @@ pub(super) fn acquire(
     if let Some(lost) = current.filter(|_| reclaims && resumed.is_none()) {
         transition = transition.put_attempt(interrupted_reclaimed(execution, lost, cx.now));
     }
-    transition.put_attempt(attempt).announce(event).put(execution, after, cx.now, cause)
+    let mut acquired =
+        transition.put_attempt(attempt).announce(event).put(execution, after, cx.now, cause);
+    acquired.changes.extend(admitted.changes(execution, epoch, cx.now));
+    acquired
+}
+
+/// Whether an attempt ended because its lease was lost.
+fn is_lost(attempt: Option<&Attempt>) -> bool {
+    attempt.is_some_and(|attempt| attempt.outcome == Some(AttemptOutcome::InterruptedReclaimed))
 }
 
 fn kind_of_next_attempt(execution: &Execution) -> AttemptType {
@@ -300,7 +334,12 @@ mod tests {
     use crate::types::{AttemptIndex, LeaseEpoch};
 
     fn claim(capabilities: &[&str]) -> Claim {
-        Claim { execution_id: execution().id, by: claimer(capabilities), with_payload: false }
+        Claim {
+            execution_id: execution().id,
+            by: claimer(capabilities),
+            with_payload: false,
+            lane_quota: None,
+        }
     }
 
     fn decided(seen: &Snapshot) -> Transition<ClaimDecision> {

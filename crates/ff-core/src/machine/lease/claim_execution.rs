@@ -4,6 +4,7 @@ use super::claim::{Claimed, Wanted, acquire};
 use crate::EngineError;
 use crate::contracts::ClaimExecutionArgs;
 use crate::engine_error::{ConflictKind, ContentionKind};
+use crate::machine::budget::gate::admit;
 use crate::machine::rows::{Execution, GrantKind};
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition};
 use crate::state::{
@@ -15,7 +16,8 @@ use crate::types::{DurationMs, TimestampMs};
 ///
 /// Refusals, in this order: `NotFound`, `ExecutionNotLeaseable` (phase), `LeaseConflict`,
 /// `ExecutionNotLeaseable` (eligibility, outcome), `ActiveAttemptExists`,
-/// `UseClaimResumedExecution`, `InvalidClaimGrant`, `ClaimGrantExpired`.
+/// `UseClaimResumedExecution`, `InvalidClaimGrant`, `ClaimGrantExpired`, a closed budget or quota
+/// (`BudgetExceeded`, `ConcurrencyLimitExceeded`, `RateLimitExceeded`).
 #[derive(Debug, Clone)]
 pub struct ClaimExecution {
     /// The call, as the contract shapes it.
@@ -27,7 +29,7 @@ impl Command for ClaimExecution {
     type Outcome = Claimed;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim)
+        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim).with_gates()
     }
 
     fn decide(
@@ -52,6 +54,7 @@ impl Command for ClaimExecution {
             return Err(EngineError::Contention(ContentionKind::ClaimGrantExpired));
         }
 
+        let admitted = admit(seen, cx.now).map_err(|closed| closed.refusal())?;
         let wanted = Wanted {
             worker_id: args.worker_id.clone(),
             worker_instance_id: args.worker_instance_id.clone(),
@@ -65,10 +68,9 @@ impl Command for ClaimExecution {
         };
         let mut base = execution.clone();
         base.deadline_at = args.execution_deadline_at.map(TimestampMs).or(base.deadline_at);
-        Ok(acquire(&base, seen.current.as_ref(), wanted, cx).change(Change::DropGrants {
-            execution_id: args.execution_id.clone(),
-            kind: GrantKind::Claim,
-        }))
+        Ok(acquire(&base, seen.current.as_ref(), wanted, &admitted, cx).change(
+            Change::DropGrants { execution_id: args.execution_id.clone(), kind: GrantKind::Claim },
+        ))
     }
 }
 

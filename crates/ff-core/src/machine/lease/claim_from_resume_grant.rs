@@ -5,6 +5,7 @@ use super::claim_resumed_execution::check_grant;
 use crate::EngineError;
 use crate::backend::ResumeToken;
 use crate::engine_error::ContentionKind;
+use crate::machine::budget::gate::admit;
 use crate::machine::rows::GrantKind;
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition, policy};
 use crate::state::{EligibilityState, LifecyclePhase, OwnershipState};
@@ -26,7 +27,9 @@ impl Command for ClaimFromResumeGrant {
     type Outcome = Option<Claimed>;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.token.grant.execution_id).with_grant(GrantKind::Claim)
+        Footprint::execution(&self.token.grant.execution_id)
+            .with_grant(GrantKind::Claim)
+            .with_gates()
     }
 
     fn decide(
@@ -66,6 +69,7 @@ impl Command for ClaimFromResumeGrant {
         {
             return Ok(reclaims_exhausted(execution, Some(attempt), cx.now).answer(None));
         }
+        let admitted = admit(seen, cx.now).map_err(|closed| closed.refusal())?;
         let wanted = Wanted {
             worker_id: token.worker_id.clone(),
             worker_instance_id: token.worker_instance_id.clone(),
@@ -76,7 +80,7 @@ impl Command for ClaimFromResumeGrant {
             attempt_timeout: None,
             keeps_attempt: true,
         };
-        let acquired = acquire(execution, Some(attempt), wanted, cx);
+        let acquired = acquire(execution, Some(attempt), wanted, &admitted, cx);
         Ok(acquired.map(Some).change(Change::DropGrants {
             execution_id: execution.id.clone(),
             kind: GrantKind::Claim,

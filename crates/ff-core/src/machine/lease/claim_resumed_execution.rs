@@ -4,6 +4,7 @@ use super::claim::{Claimed, Wanted, acquire};
 use crate::EngineError;
 use crate::contracts::ClaimResumedExecutionArgs;
 use crate::engine_error::ContentionKind;
+use crate::machine::budget::gate::admit;
 use crate::machine::rows::{Grant, GrantKind};
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition};
 use crate::state::{EligibilityState, LifecyclePhase, OwnershipState};
@@ -27,7 +28,7 @@ impl Command for ClaimResumedExecution {
     type Outcome = Claimed;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim)
+        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim).with_gates()
     }
 
     fn decide(
@@ -53,6 +54,7 @@ impl Command for ClaimResumedExecution {
         }
         check_grant(seen.grant.as_ref(), &args.worker_id, cx.now)?;
         let left = args.remaining_attempt_timeout_ms.filter(|ms| *ms > 0).map(DurationMs);
+        let admitted = admit(seen, cx.now).map_err(|closed| closed.refusal())?;
         let wanted = Wanted {
             worker_id: args.worker_id.clone(),
             worker_instance_id: args.worker_instance_id.clone(),
@@ -63,10 +65,9 @@ impl Command for ClaimResumedExecution {
             attempt_timeout: left,
             keeps_attempt: true,
         };
-        Ok(acquire(execution, seen.current.as_ref(), wanted, cx).change(Change::DropGrants {
-            execution_id: args.execution_id.clone(),
-            kind: GrantKind::Claim,
-        }))
+        Ok(acquire(execution, seen.current.as_ref(), wanted, &admitted, cx).change(
+            Change::DropGrants { execution_id: args.execution_id.clone(), kind: GrantKind::Claim },
+        ))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::EngineError;
 use crate::contracts::IssueClaimGrantArgs;
 use crate::engine_error::{ContentionKind, StateKind, ValidationKind};
+use crate::machine::budget::gate::admit;
 use crate::machine::limits::LEASE_TTL_MAX_MS;
 use crate::machine::policy::later;
 use crate::machine::rows::{Execution, Grant, GrantKind};
@@ -16,7 +17,8 @@ use crate::types::DurationMs;
 ///
 /// Refusals, in this order: `NotFound`, `ExecutionNotEligible`, `GrantAlreadyExists` (while a
 /// grant lives; so is a repeat), `InvalidCapabilities`, `CapabilityMismatch` with the missing
-/// tokens.
+/// tokens, a closed budget or quota (`BudgetExceeded`, `ConcurrencyLimitExceeded`,
+/// `RateLimitExceeded`).
 #[derive(Debug, Clone)]
 pub struct IssueClaimGrant {
     /// The call, as the contract shapes it.
@@ -28,7 +30,7 @@ impl Command for IssueClaimGrant {
     type Outcome = Grant;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim)
+        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim).with_gates()
     }
 
     fn decide(
@@ -47,6 +49,7 @@ impl Command for IssueClaimGrant {
             return Err(EngineError::State(StateKind::GrantAlreadyExists));
         }
         admits(execution, &args.worker_capabilities)?;
+        admit(seen, cx.now).map_err(|closed| closed.refusal())?;
 
         let grant = Grant {
             grant_id: cx.ids.uuid(),

@@ -5,6 +5,7 @@ use super::issue_claim_grant::is_in_line;
 use crate::EngineError;
 use crate::contracts::IssueGrantAndClaimArgs;
 use crate::engine_error::{ConflictKind, ContentionKind, StateKind};
+use crate::machine::budget::gate::admit;
 use crate::machine::rows::GrantKind;
 use crate::machine::{Command, Context, Footprint, Snapshot, Transition};
 use crate::state::{AttemptState, LifecyclePhase, OwnershipState, TerminalOutcome};
@@ -29,7 +30,7 @@ impl Command for IssueGrantAndClaim {
     type Outcome = Claimed;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim)
+        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Claim).with_gates()
     }
 
     fn decide(
@@ -61,6 +62,7 @@ impl Command for IssueGrantAndClaim {
         if !is_in_line(execution) {
             return not_eligible;
         }
+        let admitted = admit(seen, cx.now).map_err(|closed| closed.refusal())?;
         let wanted = Wanted {
             worker_id: WorkerId::new(OPERATOR),
             worker_instance_id: WorkerInstanceId::new(OPERATOR),
@@ -71,7 +73,7 @@ impl Command for IssueGrantAndClaim {
             attempt_timeout: None,
             keeps_attempt: false,
         };
-        Ok(acquire(execution, seen.current.as_ref(), wanted, cx))
+        Ok(acquire(execution, seen.current.as_ref(), wanted, &admitted, cx))
     }
 }
 

@@ -4,13 +4,15 @@ use super::claim::{Claimed, Wanted, acquire, reclaims_exhausted};
 use super::issue_reclaim_grant::not_reclaimable;
 use crate::EngineError;
 use crate::contracts::ReclaimExecutionArgs;
+use crate::machine::budget::gate::admit;
 use crate::machine::policy;
 use crate::machine::rows::GrantKind;
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition};
 
 /// Consumes a reclaim grant: a new attempt under the next epoch.
 ///
-/// At the cap the execution ends as failed (`max_reclaims_exceeded`), and that is the answer.
+/// At the cap the execution ends as failed (`max_reclaims_exceeded`), and that is the answer. A closed budget or quota refuses it (`BudgetExceeded`,
+/// `ConcurrencyLimitExceeded`, `RateLimitExceeded`).
 #[derive(Debug, Clone)]
 pub struct ReclaimExecution {
     /// The call, as the contract shapes it.
@@ -32,7 +34,7 @@ impl Command for ReclaimExecution {
     type Outcome = Reclaimed;
 
     fn footprint(&self) -> Footprint {
-        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Reclaim)
+        Footprint::execution(&self.args.execution_id).with_grant(GrantKind::Reclaim).with_gates()
     }
 
     fn decide(
@@ -59,6 +61,7 @@ impl Command for ReclaimExecution {
         if !permitted {
             return Ok(Transition::unchanged(Reclaimed::GrantNotFound));
         }
+        let admitted = admit(seen, cx.now).map_err(|closed| closed.refusal())?;
         let wanted = Wanted {
             worker_id: args.worker_id.clone(),
             worker_instance_id: args.worker_instance_id.clone(),
@@ -70,7 +73,7 @@ impl Command for ReclaimExecution {
             attempt_timeout: None,
             keeps_attempt: false,
         };
-        Ok(acquire(execution, current, wanted, cx)
+        Ok(acquire(execution, current, wanted, &admitted, cx)
             .map(|claimed| Reclaimed::Claimed(Box::new(claimed)))
             .change(Change::DropGrants {
                 execution_id: args.execution_id.clone(),
