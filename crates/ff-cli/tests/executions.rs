@@ -385,6 +385,7 @@ fn a_command_ends_with_its_worker_and_helper_killed_at_once() {
     };
 
     signal("-STOP");
+    support::eventually("the helper stands still", || support::is_stopped(&helper));
     worker.kill();
     assert!(support::is_alive(&command));
     signal("-KILL");

@@ -148,6 +148,11 @@ fn flows() {
 }
 
 #[test]
+fn budgets() {
+    check("budgets.md");
+}
+
+#[test]
 fn waiting() {
     check("waiting.md");
 }

@@ -90,7 +90,7 @@ pub(crate) fn tree(graph: &Graph, now: i64, bundle: bool) -> Vec<Line> {
     let mut stack: Vec<(usize, String, String)> =
         roots.into_iter().rev().map(|root| (root, String::new(), String::new())).collect();
     while let Some((number, before, below)) = stack.pop() {
-        lines.push(line(graph, &bundles[number], &before, now));
+        lines.push(line(graph, &bundles[number], &bundle_of, &before, now));
         let of = &children[number];
         if flat && let [only] = of[..] {
             stack.push((only, below.clone(), below));
@@ -105,15 +105,17 @@ pub(crate) fn tree(graph: &Graph, now: i64, bundle: bool) -> Vec<Line> {
     lines
 }
 
-fn line(graph: &Graph, places: &[usize], before: &str, now: i64) -> Line {
+fn line(graph: &Graph, places: &[usize], bundle_of: &[usize], before: &str, now: i64) -> Line {
     let node = &graph.nodes[places[0]];
     if let [_] = places {
         let mut facts = vec![node.state().as_str().to_owned()];
         facts.extend(node.took(now));
         facts.extend(node.join_label());
-        if let [others @ .., _] = &node.needs[..]
-            && !others.is_empty()
-        {
+        // What stands above is no news, nor are those that it is bundled with.
+        let above = node.needs.last().map(|need| bundle_of[need.place]);
+        let others: Vec<_> =
+            node.needs.iter().filter(|need| Some(bundle_of[need.place]) != above).collect();
+        if !others.is_empty() {
             let names =
                 others.iter().take(NEEDS_SHOWN).map(|need| graph.nodes[need.place].name.as_str());
             let mut names = names.collect::<Vec<_>>().join(", ");
@@ -187,15 +189,17 @@ mod tests {
             let state = if n < 10 { PublicState::Completed } else { PublicState::Active };
             (name.as_str(), state)
         }));
-        let edges: Vec<_> = (1..16).map(|place| (0, place)).collect();
+        nodes.push(("merge", PublicState::Waiting));
+        let edges: Vec<_> = (1..16).flat_map(|place| [(0, place), (place, 16)]).collect();
         let graph = graph(&nodes, &edges, &[]);
 
         let lines = tree(&graph, 2_000, true);
 
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
+        assert_eq!((lines[2].name.as_str(), lines[2].facts.as_str()), ("   └─ merge", "waiting"));
         assert_eq!(lines[1].name, "└─ page ×15");
         assert_eq!(lines[1].facts, "5 active, 10 completed");
-        assert_eq!(tree(&graph, 2_000, false).len(), 16);
+        assert_eq!(tree(&graph, 2_000, false).len(), 17);
     }
 
     #[test]

@@ -212,6 +212,12 @@ pub(crate) fn is_alive(pid: &str) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
 
+/// Whether a process has been stopped: a signal to stop is not obeyed in the moment it is sent.
+pub(crate) fn is_stopped(pid: &str) -> bool {
+    std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('T'))
+}
+
 /// The lines of a file that a command writes, empty while it is not there.
 pub(crate) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path)

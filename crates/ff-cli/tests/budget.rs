@@ -1,0 +1,184 @@
+//! Budgets, quotas and reasons, through the binary.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Store;
+
+/// The binary, quoted for a shell.
+const FF: &str = concat!("'", env!("CARGO_BIN_EXE_ff"), "'");
+
+fn budget(store: &Store, name: &str) -> Value {
+    store.run(&["budget", "get", name, "--json"]).json()
+}
+
+/// A gate of an explanation.
+fn gate(found: &Value, name: &str) -> Value {
+    let gates = found["gates"].as_array().expect("an explanation has gates");
+    gates.iter().find(|gate| gate["gate"] == name).expect("the gate is there").clone()
+}
+
+#[test]
+fn a_budget_is_made_once_and_a_different_one_is_a_conflict() {
+    let store = Store::new();
+    let id = store.run(&["budget", "create", "team", "--limit", "tokens=10", "-q"]).ok();
+    assert!(id.starts_with("bud_"), "{id}");
+
+    assert_eq!(store.run(&["budget", "create", "team", "--limit", "tokens=10", "-q"]).ok(), id);
+    let error = store.run(&["budget", "create", "team", "--limit", "tokens=11"]).refused(4);
+    assert!(error.contains("with other limits"), "{error}");
+    store.run(&["budget", "create", "x", "--limit", "tokens"]).refused(2);
+    store.run(&["budget", "get", "nobody"]).refused(3);
+    assert_eq!(budget(&store, &id.trim()[..20])["name"], "team");
+}
+
+#[test]
+fn spending_tells_by_its_exit_code_what_became_of_it() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=10", "--soft", "t=5"]).ok();
+    let spend = |amount: &str| store.run(&["budget", "spend", "b", amount]).code;
+
+    assert_eq!([spend("t=4"), spend("t=2"), spend("t=5"), spend("t=4")], [0, 7, 8, 7]);
+    store.run(&["budget", "spend", "b", "t=0", "--key", "k"]).refused(7);
+    store.run(&["budget", "spend", "b", "t=9", "--key", "k"]).ok();
+
+    let found = budget(&store, "b");
+    assert_eq!(found["dimensions"][0]["usage"], 10);
+    assert_eq!(
+        (&found["breach_count"], &found["dimensions"][0]["hard_limit"]),
+        (&json!(1), &json!(10))
+    );
+    store.run(&["budget", "reset", "b"]).ok();
+    assert_eq!(budget(&store, "b")["dimensions"][0]["usage"], 0);
+    store.verify();
+}
+
+#[test]
+fn what_one_execution_was_charged_can_be_given_back() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=10"]).ok();
+    let id = store.submit(&["k"]);
+
+    store.run(&["budget", "spend", "b", "t=3", "--execution", &id]).ok();
+    store.run(&["budget", "spend", "b", "t=2"]).ok();
+    assert_eq!(budget(&store, "b")["dimensions"][0]["usage"], 5);
+    store.run(&["budget", "release", "b", &id]).ok();
+    assert_eq!(budget(&store, "b")["dimensions"][0]["usage"], 2);
+}
+
+#[test]
+fn a_spent_budget_stops_work_and_a_top_up_lets_it_go_on() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=100", "--on-hard", "suspend"]).ok();
+    let id = store.submit(&["agent", "--budget", "b"]);
+    let next = store.submit(&["agent", "--budget", "b"]);
+    let script = format!(
+        "for step in 1 2 3; do {FF} task spend t=40 --key $FF_EXECUTION_ID/$step 2> /dev/null || exit 75; \
+         done; echo $FF_ATTEMPT"
+    );
+    let _worker = store.worker(&["-c", "1"], &script);
+    store.wait_for_state(&id, "rate_limited");
+
+    let why = store.run(&["exec", "why", &id, "--json"]).json();
+    let closed = gate(&why, "budget");
+    assert_eq!(closed["verdict"], "closed", "{why}");
+    assert_eq!(closed["evidence"][0]["hard_limit"], 100, "{why}");
+    let table = store.run(&["exec", "why", &id]).ok();
+    assert!(table.contains("CLOSED") && table.contains("of 100 spent"), "{table}");
+    let found = budget(&store, "b");
+    assert_eq!(found["overages"][0]["amount"], 40, "{found}");
+
+    store.run(&["budget", "topup", "b", "t=200"]).ok();
+    store.wait_for_state(&id, "completed");
+    store.wait_for_state(&next, "completed");
+    assert_eq!(store.run(&["exec", "result", &id]).ok(), "1\n");
+    assert_eq!(budget(&store, "b")["dimensions"][0]["usage"], 240);
+    store.verify();
+}
+
+#[test]
+fn the_only_budget_of_a_task_need_not_be_named() {
+    let store = Store::new();
+    store.run(&["budget", "create", "one", "--limit", "t=9"]).ok();
+    store.run(&["budget", "create", "two", "--limit", "t=9"]).ok();
+    let script =
+        format!("{FF} task spend t=1 2>&1; echo $?; {FF} task spend two t=2 2>&1; echo $?");
+    let bound = store.submit(&["k", "--budget", "one"]);
+    let free = store.submit(&["k"]);
+    let both = store.submit(&["k", "--budget", "one,two"]);
+    store.work(&script).ok();
+
+    assert_eq!(store.run(&["exec", "result", &bound]).ok(), "0\n0\n");
+    let result = store.run(&["exec", "result", &free]).ok();
+    assert!(result.contains("bound to no budget") && result.contains("\n3\n"), "{result}");
+    let result = store.run(&["exec", "result", &both]).ok();
+    assert!(result.contains("several budgets") && result.contains("\n4\n"), "{result}");
+    assert_eq!(budget(&store, "one")["dimensions"][0]["usage"], 1);
+    assert_eq!(budget(&store, "two")["dimensions"][0]["usage"], 6);
+}
+
+#[test]
+fn a_quota_lets_so_many_run_and_says_who_holds_its_slots() {
+    let store = Store::new();
+    let quota = store.run(&["quota", "create", "--concurrent", "1", "--lane", "mail", "-q"]).ok();
+    let quota = quota.trim();
+    let first = store.submit(&["k", "--lane", "mail"]);
+    let second = store.submit(&["k", "--lane", "mail"]);
+    let go = store.path("go");
+    let _worker = store.worker(
+        &["--lane", "mail", "-c", "2"],
+        &format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display()),
+    );
+    store.wait_for_state(&first, "active");
+    store.wait_for_state(&second, "rate_limited");
+
+    let list = store.run(&["quota", "list", "--json"]).json();
+    let found = &list["quotas"][0];
+    assert_eq!(
+        (&found["id"], &found["active"], &found["waiting"]),
+        (&json!(quota), &json!(1), &json!(1))
+    );
+    let why = store.run(&["exec", "why", &second]).ok();
+    assert!(why.contains(&first) && why.contains("1 of 1 run"), "{why}");
+
+    std::fs::write(&go, "").unwrap();
+    store.wait_for_state(&second, "completed");
+    store.run(&["quota", "unbind", "--lane", "mail"]).ok();
+    assert_eq!(store.run(&["quota", "list", "--json"]).json()["quotas"][0]["lanes"], json!([]));
+    store.run(&["quota", "bind", &quota[..20], "--lane", "mail"]).ok();
+    store.run(&["quota", "bind", "quo_00", "--lane", "mail"]).refused(3);
+    store.verify();
+}
+
+#[test]
+fn why_begins_with_a_sentence_and_names_what_is_missing() {
+    let store = Store::new();
+    let id = store.submit(&["k", "--delay", "1h"]);
+    let told = store.run(&["exec", "why", &id]).ok();
+    assert!(told.lines().next().unwrap().contains("delay"), "{told}");
+    assert!(told.contains("in 59m"), "{told}");
+
+    let id = store.submit(&["k", "--capability", "gpu"]);
+    let told = store.run(&["exec", "why", &id]).ok();
+    assert!(told.contains("capability") && told.contains("gpu"), "{told}");
+    store.run(&["exec", "why", "exe_00"]).refused(3);
+}
+
+#[test]
+fn a_worker_is_listed_while_it_lives() {
+    let store = Store::new();
+    store.submit(&["k"]);
+    let mut worker = store.worker(&["--lane", "a,b", "--capability", "gpu"], "true");
+    let mut found = Value::Null;
+    support::eventually("the worker is listed", || {
+        found = store.run(&["worker", "list", "--json"]).json();
+        !found["workers"].as_array().unwrap().is_empty()
+    });
+
+    assert_eq!(found["workers"][0]["lanes"], json!(["a", "b"]));
+    assert_eq!(found["workers"][0]["capabilities"], json!(["gpu"]));
+    worker.signal("TERM");
+    worker.exit_code();
+    let after = store.run(&["worker", "list"]).ok();
+    assert!(after.contains("no worker is alive"), "{after}");
+}
