@@ -3,6 +3,7 @@
 //! A command names executions by slot and handles by age (0 is the newest), so it keeps a meaning
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
+use super::suspension;
 use crate::dice::Dice;
 
 /// Executions of the world.
@@ -206,6 +207,7 @@ pub enum Command {
     Ping,
     Sweep,
     Time(Step),
+    Waiting(suspension::Call),
 }
 
 /// The operations that a full run must have seen succeed, by the names of the coverage table.
@@ -273,6 +275,10 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
     while commands.len() < length {
         if dice.chance(6) {
             commands.extend(burst(&mut dice));
+        } else if dice.chance(3) {
+            commands.extend(suspension::burst(&mut dice));
+        } else if dice.chance(12) {
+            commands.push(Command::Waiting(suspension::call(&mut dice)));
         } else {
             commands.push(command(&mut dice));
         }
@@ -424,11 +430,11 @@ fn command(dice: &mut Dice) -> Command {
     }
 }
 
-fn small(dice: &mut Dice, bound: u64) -> u8 {
+pub(super) fn small(dice: &mut Dice, bound: u64) -> u8 {
     u8::try_from(dice.below(bound)).unwrap_or(0)
 }
 
-fn slot(dice: &mut Dice) -> u8 {
+pub(super) fn slot(dice: &mut Dice) -> u8 {
     if dice.chance(35) { NEWEST } else { small(dice, u64::from(SLOTS)) }
 }
 
@@ -448,7 +454,7 @@ fn source(dice: &mut Dice) -> Source {
     dice.pick(&[Source::Operator, Source::Holder, Source::Holder, Source::Custom])
 }
 
-fn worker(dice: &mut Dice) -> Worker {
+pub(super) fn worker(dice: &mut Dice) -> Worker {
     Worker {
         number: small(dice, 3),
         // The full set fits everything; most claims shall find something.
@@ -470,7 +476,7 @@ fn age(dice: &mut Dice) -> u8 {
     }
 }
 
-fn proof(dice: &mut Dice) -> Proof {
+pub(super) fn proof(dice: &mut Dice) -> Proof {
     let tweak = if dice.chance(82) {
         Tweak::None
     } else {

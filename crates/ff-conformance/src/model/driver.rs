@@ -34,6 +34,7 @@ use super::alphabet::{
     Step, Tweak, Worker,
 };
 use super::compare::{Answer, difference};
+use super::suspension;
 use crate::probe::{Cursors, Engine, Pulse, Record};
 
 /// When the world's clock starts.
@@ -105,6 +106,10 @@ pub(crate) async fn run(
     thorough: bool,
 ) -> Result<Tally, Parted> {
     let mut world = World::new(setup, pair);
+    // A key that an engine draws by itself is random, and tokens with it.
+    let first_key = Command::Waiting(suspension::Call::Seed { kid: 0, secret: 0 });
+    let seeded = world.ask_both(&first_key).await;
+    seeded.map_err(|difference| Parted { step: 0, difference })?;
     for (step, command) in commands.iter().enumerate() {
         let everything = thorough || step % CENSUS_EVERY == CENSUS_EVERY - 1;
         let done = Box::pin(world.step(command, everything)).await;
@@ -115,15 +120,16 @@ pub(crate) async fn run(
     Ok(world.tally)
 }
 
-struct World {
+pub(super) struct World {
     setup: Setup,
     pair: Pair,
     executions: Vec<ExecutionId>,
     held: Vec<(HandleKind, HandlePayload)>,
+    pub(super) waits: Vec<suspension::Wait>,
     cursors: Cursors,
     next_due: Option<TimestampMs>,
     now: TimestampMs,
-    step: usize,
+    pub(super) step: usize,
     tally: Tally,
 }
 
@@ -135,6 +141,7 @@ impl World {
             pair,
             executions,
             held: Vec::new(),
+            waits: Vec::new(),
             cursors: Cursors::default(),
             next_due: None,
             now: TimestampMs(EPOCH_MS),
@@ -185,6 +192,7 @@ impl World {
         }
         *self.tally.entry((oracle.operation, oracle.code)).or_default() += 1;
         self.held.extend(oracle.held);
+        self.waits.extend(oracle.waits);
         if let (Some(bare), Command::IssueGrantAndClaim { slot, ttl }) = (oracle.bare, command) {
             self.hold_bare(&bare, *slot, *ttl).await?;
         }
@@ -279,7 +287,7 @@ impl World {
 
     // ---- What names stand for ----
 
-    fn id(&self, slot: u8) -> &ExecutionId {
+    pub(super) fn id(&self, slot: u8) -> &ExecutionId {
         if let (NEWEST, Some((_, held))) = (slot, self.held.last()) {
             return &held.execution_id;
         }
@@ -322,7 +330,7 @@ impl World {
         (kind, payload)
     }
 
-    fn handle(&self, engine: &Engine, proof: Proof) -> Handle {
+    pub(super) fn handle(&self, engine: &Engine, proof: Proof) -> Handle {
         let (kind, payload) = self.shown(proof);
         let mut handle = engine.handle(kind, &payload);
         match proof.tweak {
@@ -338,7 +346,7 @@ impl World {
         handle
     }
 
-    fn fence(&self, proof: Proof) -> (ExecutionId, AttemptIndex, Option<LeaseFence>) {
+    pub(super) fn fence(&self, proof: Proof) -> (ExecutionId, AttemptIndex, Option<LeaseFence>) {
         let (_, payload) = self.shown(proof);
         let fence = LeaseFence {
             lease_id: payload.lease_id,
@@ -349,7 +357,7 @@ impl World {
         (payload.execution_id, payload.attempt_index, given.then_some(fence))
     }
 
-    fn later(&self, by: i64) -> TimestampMs {
+    pub(super) fn later(&self, by: i64) -> TimestampMs {
         TimestampMs(self.now.0.saturating_add(by))
     }
 
@@ -489,11 +497,11 @@ fn flaw(args: &mut CreateExecutionArgs, flaw: Flaw) {
     }
 }
 
-fn worker_id(worker: Worker) -> WorkerId {
+pub(super) fn worker_id(worker: Worker) -> WorkerId {
     WorkerId::new(format!("worker-{}", worker.number))
 }
 
-fn instance_id(worker: Worker) -> WorkerInstanceId {
+pub(super) fn instance_id(worker: Worker) -> WorkerInstanceId {
     WorkerInstanceId::new(format!("instance-{}", worker.number))
 }
 
@@ -510,11 +518,11 @@ fn claim_policy(worker: Worker) -> ClaimPolicy {
     ClaimPolicy::new(worker_id(worker), instance_id(worker), ttl, None)
 }
 
-fn lane(index: u8) -> LaneId {
+pub(super) fn lane(index: u8) -> LaneId {
     LaneId::new(LANES[usize::from(index) % LANES.len()])
 }
 
-fn partition(id: &ExecutionId) -> Partition {
+pub(super) fn partition(id: &ExecutionId) -> Partition {
     Partition { family: PartitionFamily::Flow, index: id.partition() }
 }
 
@@ -868,6 +876,7 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
         Command::ServerTime => Answer::new("server_time_ms", backend.server_time_ms().await),
         Command::Ping => Answer::new("ping", backend.ping().await),
         Command::Sweep => Answer::new("sweep", engine.sweep().await),
+        Command::Waiting(call) => suspension::ask(engine, world, call).await,
         Command::Time(_) => unreachable!("both engines share the clock"),
     }
 }

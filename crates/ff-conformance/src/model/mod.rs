@@ -11,6 +11,7 @@
 pub mod alphabet;
 pub(crate) mod compare;
 mod driver;
+pub mod suspension;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -81,6 +82,7 @@ impl Report {
         let succeeded = driver::succeeded(&self.tally);
         OPERATIONS
             .into_iter()
+            .chain(suspension::OPERATIONS)
             .filter(|operation| succeeded.get(operation).is_none_or(|count| *count == 0))
             .collect()
     }
@@ -110,7 +112,7 @@ impl fmt::Display for Report {
                 .filter(|((name, _), _)| name == operation)
                 .map(|((_, code), count)| format!("{code} {count}"))
                 .collect();
-            writeln!(f, "{operation:<28}{}", codes.join(", "))?;
+            writeln!(f, "{operation:<34}{}", codes.join(", "))?;
         }
         let rare = self.tally.values().filter(|count| **count < 20).count();
         write!(
