@@ -3,11 +3,15 @@
 //! A command names executions by slot and handles by age (0 is the newest), so it keeps a meaning
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
+use super::flow;
 use super::suspension;
 use crate::dice::Dice;
 
 /// Executions of the world.
 pub const SLOTS: u8 = 6;
+
+/// Executions of the world with the nodes of its submitted graphs, which come behind the others.
+pub const ALL_SLOTS: u8 = SLOTS + flow::FLOWS * flow::NODES;
 
 /// The slot of the execution that was claimed last.
 pub const NEWEST: u8 = u8::MAX;
@@ -208,6 +212,7 @@ pub enum Command {
     Sweep,
     Time(Step),
     Waiting(suspension::Call),
+    Flow(flow::Call),
 }
 
 /// The operations that a full run must have seen succeed, by the names of the coverage table.
@@ -275,6 +280,10 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
     while commands.len() < length {
         if dice.chance(6) {
             commands.extend(burst(&mut dice));
+        } else if dice.chance(3) {
+            commands.extend(flow::burst(&mut dice).into_iter().map(Command::Flow));
+        } else if dice.chance(12) {
+            commands.push(Command::Flow(flow::call(&mut dice)));
         } else if dice.chance(3) {
             commands.extend(suspension::burst(&mut dice));
         } else if dice.chance(12) {
@@ -435,7 +444,11 @@ pub(super) fn small(dice: &mut Dice, bound: u64) -> u8 {
 }
 
 pub(super) fn slot(dice: &mut Dice) -> u8 {
-    if dice.chance(35) { NEWEST } else { small(dice, u64::from(SLOTS)) }
+    match dice.below(100) {
+        0..=34 => NEWEST,
+        35..=84 => small(dice, u64::from(SLOTS)),
+        _ => small(dice, u64::from(ALL_SLOTS)),
+    }
 }
 
 fn lane(dice: &mut Dice) -> u8 {
@@ -494,7 +507,7 @@ pub(super) fn proof(dice: &mut Dice) -> Proof {
     Proof { age: age(dice), tweak }
 }
 
-fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
+pub(super) fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
     let flaw = if dice.chance(flawed_percent) {
         dice.pick(&[
             Flaw::PayloadTooLarge,

@@ -11,6 +11,7 @@
 pub mod alphabet;
 pub(crate) mod compare;
 mod driver;
+pub mod flow;
 pub mod suspension;
 
 use std::collections::BTreeSet;
@@ -82,6 +83,7 @@ impl Report {
         let succeeded = driver::succeeded(&self.tally);
         OPERATIONS
             .into_iter()
+            .chain(flow::OPERATIONS)
             .chain(suspension::OPERATIONS)
             .filter(|operation| succeeded.get(operation).is_none_or(|count| *count == 0))
             .collect()
