@@ -247,7 +247,7 @@ pub(super) async fn ask(engine: &Engine, world: &World, call: &Call) -> Answer {
         }
         Call::Suspend { proof, wish } => {
             let said = backend.suspend(&world.handle(engine, *proof), wished(world, *wish)).await;
-            parked("suspend", world.fence(*proof).0, said)
+            parked("suspend", &world.fence(*proof).0, said)
         }
         Call::SuspendByTriple { proof, wish } => {
             let (id, _, fence) = world.fence(*proof);
@@ -256,7 +256,7 @@ pub(super) async fn ask(engine: &Engine, world: &World, call: &Call) -> Answer {
                 return Answer::new::<()>("suspend_by_triple", Err(none));
             };
             let said = backend.suspend_by_triple(id.clone(), fence, wished(world, *wish)).await;
-            parked("suspend_by_triple", id, said)
+            parked("suspend_by_triple", &id, said)
         }
         Call::Observe(proof) => {
             let said = backend.observe_signals(&world.handle(engine, *proof)).await;
@@ -427,7 +427,7 @@ async fn read(engine: &Engine, world: &World, call: &Call) -> Answer {
 
 fn parked(
     operation: &'static str,
-    execution_id: ExecutionId,
+    execution_id: &ExecutionId,
     said: Result<SuspendOutcome, EngineError>,
 ) -> Answer {
     let mut waits = Vec::new();
