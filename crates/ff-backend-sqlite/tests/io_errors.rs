@@ -257,7 +257,7 @@ enum Operation {
 enum Ask {
     Create(Vec<CreateExecutionArgs>),
     Claim,
-    Held(Operation, ClaimedWork),
+    Held(Operation, Box<ClaimedWork>),
 }
 
 /// What an acknowledgement promised.
@@ -373,7 +373,7 @@ impl Sweep {
                 if self.held.is_empty() {
                     self.prepare().await;
                 }
-                Ask::Held(held, self.held.pop().unwrap())
+                Ask::Held(held, Box::new(self.held.pop().unwrap()))
             }
         }
     }

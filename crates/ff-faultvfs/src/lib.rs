@@ -29,13 +29,13 @@
 //!
 //! What makes the blocks sound, named by their `SAFETY` comments:
 //!
-//! * **leaked**: a [`Shim`] is made once for each name, leaked, and never changed after SQLite has it. So the pointers to
-//!   it (`pAppData`, [`OpenFile::shim`]) and to its name stay valid, and all access to it is shared. What does change is
+//! * **leaked**: a `Shim` is made once for each name, leaked, and never changed after SQLite has it. So the pointers to
+//!   it (`pAppData`, `OpenFile::shim`) and to its name stay valid, and all access to it is shared. What does change is
 //!   behind a mutex.
 //! * **default**: the VFS that SQLite had as its default is part of SQLite and lives as long as the process. It gets its
 //!   own `sqlite3_vfs` pointer, never ours, because it keeps data there.
-//! * **opened**: SQLite gives to a method of a file only a file that [`open`] was given and gave methods to. It lies in
-//!   `szOsFile` bytes that SQLite aligned to 8: first our [`OpenFile`], then, as [`OpenFile`]'s size is a multiple of its
+//! * **opened**: SQLite gives to a method of a file only a file that `open` was given and gave methods to. It lies in
+//!   `szOsFile` bytes that SQLite aligned to 8: first our `OpenFile`, then, as `OpenFile`'s size is a multiple of its
 //!   alignment, the default VFS's own file. Our methods are set only if the default VFS has set its own.
 //! * **passed on**: all other arguments go on as they came, for the use that SQLite's documentation of the same method
 //!   promises. The one that changes is the length of a torn write, which shrinks.
