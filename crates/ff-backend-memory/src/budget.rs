@@ -6,7 +6,7 @@ use ff_core::EngineError;
 use ff_core::contracts::{BudgetOverage, QuotaHolder};
 use ff_core::machine::budget::{
     AT_ONCE, Budget, BudgetPolicy, GateKey, Gates, LaneQuota, NEVER, Overage, Quota, QuotaPolicy,
-    QuotaRule, Seen, Wanted, Write, reopen,
+    QuotaRule, Seen, Wanted, Write, reopen, unreadable,
 };
 use ff_core::machine::rows::{Candidate, Execution};
 use ff_core::store::BudgetReader;
@@ -272,7 +272,11 @@ impl State {
         }
     }
 
-    pub(crate) fn load_budget(&self, wanted: &Wanted, execution: Option<&Execution>) -> Seen {
+    pub(crate) fn load_budget(
+        &self,
+        wanted: &Wanted,
+        execution: Option<&Execution>,
+    ) -> Result<Seen, EngineError> {
         let mut seen = Seen::default();
         if let Some(id) = &wanted.budget {
             seen.budget = Some(Ok(self.budget(id)));
@@ -301,12 +305,17 @@ impl State {
             seen.quota = Some(Ok(self.quota(id, of, *rule, wanted.at)));
         }
         if let (Some(lane_quota), Some(execution)) = (&wanted.gates, execution) {
-            seen.gates = self.gates(lane_quota, execution, wanted.at);
+            seen.gates = self.gates(lane_quota, execution, wanted.at)?;
         }
-        seen
+        Ok(seen)
     }
 
-    fn gates(&self, lane_quota: &LaneQuota, execution: &Execution, at: TimestampMs) -> Gates {
+    fn gates(
+        &self,
+        lane_quota: &LaneQuota,
+        execution: &Execution,
+        at: TimestampMs,
+    ) -> Result<Gates, EngineError> {
         let mut ids: Vec<BudgetId> = Vec::new();
         for id in execution.policy.iter().flat_map(|policy| &policy.budget_ids) {
             if !ids.contains(id) {
@@ -319,16 +328,16 @@ impl State {
         };
         let lane = match lane_quota {
             LaneQuota::Known(id) => id.clone(),
-            LaneQuota::Follow => self
-                .lanes
-                .get(&execution.lane)
-                .and_then(|lane| lane.quota_policy_id.clone().unwrap_or_default()),
+            LaneQuota::Follow => match self.lanes.get(&execution.lane) {
+                None => None,
+                Some(lane) => lane.quota_policy_id.clone().map_err(|detail| unreadable(&detail))?,
+            },
         };
-        Gates {
+        Ok(Gates {
             budgets,
             own: execution.quota_policy_id.as_ref().map(quota),
             lane: lane.as_ref().map(quota),
-        }
+        })
     }
 
     fn budget(&self, id: &BudgetId) -> Budget {

@@ -144,7 +144,7 @@ impl Reader for MemorySession<'_> {
             seen.gate_known = keys.contains(gate_key);
             seen.gate_keys = keys.len();
         }
-        seen.budget = self.state.load_budget(&footprint.budget, seen.execution.as_ref());
+        seen.budget = self.state.load_budget(&footprint.budget, seen.execution.as_ref())?;
         Ok(seen)
     }
 

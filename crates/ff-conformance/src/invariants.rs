@@ -106,6 +106,8 @@ pub struct Record {
     pub capabilities: Vec<String>,
     /// The bounds of a create.
     pub caps: Option<Caps>,
+    /// Of a create: a quota may keep it in line although a worker asks.
+    pub is_rationed: bool,
 }
 
 impl Record {
@@ -126,6 +128,7 @@ impl Record {
             lane: None,
             capabilities: Vec::new(),
             caps: None,
+            is_rationed: false,
         }
     }
 
@@ -806,7 +809,8 @@ impl<'a> Case<'a> {
             return;
         }
         for (id, seen) in &observed.executions {
-            let needs = self.of(id).find(|record| record.op == Op::Create && record.is_ok());
+            let created = self.of(id).find(|record| record.op == Op::Create && record.is_ok());
+            let needs = created.filter(|record| !record.is_rationed);
             let Some(needs) = needs.map(|record| record.capabilities.clone()) else { continue };
             let lane = seen.summary.lane_id.as_str();
             for (number, transition) in seen.transitions.iter().enumerate() {

@@ -518,6 +518,7 @@ macro_rules! behaviours {
                     one_bad_end_makes_the_flow_failed
                     a_bad_end_that_a_join_does_without_does_not
                     a_flow_that_has_ended_takes_no_member
+                    one_that_has_ended_ends_the_flow_in_which_nobody_is_left
                     a_flow_ends_by_its_last_member_s_deadline_too
                     tags_are_set_and_read
                 }

@@ -195,7 +195,11 @@ pub async fn a_stale_handle_reports_nothing(bench: &Bench) {
     assert_eq!(used(bench, &id).await, 1);
     // The same report by the same holder is the same answer, whoever owns it now.
     let again = bench.engine.report_usage(&lost.handle, &id, keyed(1, "known")).await;
-    assert!(again.is_ok() || matches!(again, Err(ff_core::EngineError::Contention(_))));
+    assert_eq!(again.unwrap(), ReportUsageResult::AlreadyApplied);
+    // Who never held the lease learns nothing from a key it knows.
+    let forged = lost.forged(|proof| proof.lease_epoch.0 += 7);
+    let told = bench.engine.report_usage(&forged.handle, &id, keyed(1, "known")).await;
+    told.must_be_contention(&ContentionKind::LeaseConflict);
     assert_eq!(used(bench, &id).await, 1);
 }
 

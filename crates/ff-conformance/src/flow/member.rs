@@ -1,5 +1,6 @@
 //! Flows and their members.
 
+use ff_core::backend::FailureClass;
 use ff_core::contracts::{
     AddExecutionToFlowArgs, AddExecutionToFlowResult, CreateFlowArgs, CreateFlowResult,
     EdgeDependencyPolicy, OnSatisfied,
@@ -135,6 +136,24 @@ pub async fn a_flow_that_has_ended_takes_no_member(bench: &Bench) {
         .unchanged_by(bench.engine.add_execution_to_flow(add(bench, &graph.flow, &id)))
         .await
         .must_be_state(&StateKind::FlowAlreadyTerminal);
+}
+
+pub async fn one_that_has_ended_ends_the_flow_in_which_nobody_is_left(bench: &Bench) {
+    let ended = bench.completed().await.proof.execution_id;
+    let alone = empty(bench).await;
+    let shared = graph(bench, 1, &[]).await;
+    let to =
+        |flow: &FlowId, id: &ExecutionId| bench.engine.add_execution_to_flow(add(bench, flow, id));
+
+    to(&alone, &ended).await.unwrap();
+    assert_eq!(flow_state(bench, &alone).await, "completed");
+
+    let broken = bench.claimed().await;
+    broken.fail("broken", FailureClass::Permanent).await.unwrap();
+    to(&shared.flow, &broken.proof.execution_id).await.unwrap();
+    assert_eq!(shared.flow_state().await, "open");
+    shared.complete(0).await;
+    assert_eq!(shared.flow_state().await, "failed");
 }
 
 pub async fn a_flow_ends_by_its_last_member_s_deadline_too(bench: &Bench) {

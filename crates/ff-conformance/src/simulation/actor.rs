@@ -100,6 +100,7 @@ pub(crate) struct Worker {
     /// The execution it got a grant on.
     granted: Option<(Number, bool)>,
     results: u32,
+    reports: u32,
 }
 
 /// Most leases that a worker holds at a time.
@@ -122,6 +123,8 @@ impl Worker {
             jobs: Vec::new(),
             granted: None,
             results: 0,
+            // The keys of two workers differ.
+            reports: u32::try_from(index + 1).unwrap_or(0) * 1_000_000,
         }
     }
 
@@ -230,7 +233,12 @@ impl Actor for Worker {
         if let Some(job) = self.jobs.iter_mut().find(|job| job.renew_at_ms <= now_ms) {
             job.renew_at_ms = now_ms + renewal_ms;
             let grip = job.held.grip;
+            self.reports += 1;
             let deed = match scene.dice.below(20) {
+                5..=8 => Deed::Report {
+                    amount: scene.dice.pick(&[1, 2, 9]),
+                    key: scene.dice.chance(70).then_some(self.reports),
+                },
                 0 | 1 => Deed::Progress(50),
                 2..=4 => Deed::Append(scene.dice.pick(&[1, 2, 3])),
                 _ => Deed::Renew,
@@ -263,6 +271,7 @@ impl Actor for Worker {
                         Deed::Renew
                             | Deed::Progress(_)
                             | Deed::Append(_)
+                            | Deed::Report { .. }
                             | Deed::OpenWaitpoint { .. }
                     );
                 if answer.word == "AlreadySatisfied" {

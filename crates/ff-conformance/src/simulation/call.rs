@@ -10,8 +10,8 @@ use ff_core::policy::{
 };
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 
-use super::flow;
 use super::waiting::{self, Wait};
+use super::{flow, money};
 use crate::dice::Dice;
 use crate::invariants::Caps;
 
@@ -61,6 +61,11 @@ pub(crate) enum Deed {
     Release,
     /// Parks the attempt until what it depends on is done.
     WaitChildren,
+    /// Reports usage of the budget.
+    Report {
+        amount: u64,
+        key: Option<u32>,
+    },
     /// Makes a waitpoint for a suspension to come.
     OpenWaitpoint {
         draw: u8,
@@ -119,6 +124,7 @@ pub(crate) enum Call {
     ReadResult(Number),
     Flow(u32, flow::Ask),
     Wait(waiting::Ask),
+    Money(money::Ask),
     Sweep,
     /// A subscriber reads on; `anew` from its cursor over a new subscription.
     Follow {
@@ -197,6 +203,7 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
         max_replay_count: dice.pick(&[1, 10]),
     };
     let is_timed = dice.chance(15);
+    let is_budgeted = Dice::new(seed.rotate_left(5) ^ u64::from(number)).chance(25);
     let policy = ExecutionPolicy {
         max_reclaim_count: caps.max_reclaim_count,
         max_replay_count: caps.max_replay_count,
@@ -214,6 +221,7 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
             required_capabilities: needs.iter().cloned().collect(),
             ..RoutingRequirements::default()
         }),
+        budget_ids: is_budgeted.then(money::budget_id).into_iter().collect(),
         ..ExecutionPolicy::default()
     };
     // A flow and all that is in it share one partition, and the flow's id is the key of the whole.
@@ -252,6 +260,7 @@ impl Call {
                 Deed::Delay { .. } => "delay",
                 Deed::Release => "release_lease",
                 Deed::WaitChildren => "wait_children",
+                Deed::Report { .. } => "report_usage",
                 Deed::OpenWaitpoint { .. } => "create_waitpoint",
                 Deed::Suspend { .. } => "suspend",
             },
@@ -263,6 +272,7 @@ impl Call {
             Self::ReadResult(_) => "get_execution_result",
             Self::Flow(_, ask) => ask.name(),
             Self::Wait(ask) => ask.name(),
+            Self::Money(ask) => ask.name(),
             Self::Sweep => "sweep",
             Self::Follow { .. } => "subscribe",
             Self::StepWall { .. } => "(wall clock)",
@@ -289,6 +299,7 @@ impl Call {
             | Self::SetLane { .. }
             | Self::Flow(..)
             | Self::Wait(_)
+            | Self::Money(_)
             | Self::Sweep
             | Self::Follow { .. }
             | Self::StepWall { .. } => None,

@@ -241,8 +241,6 @@ pub(crate) struct Flows {
     /// Members that must never begin, or begin again, and why.
     barred: BTreeMap<ExecutionId, Bar>,
     ends: BTreeMap<ExecutionId, Vec<(TimestampMs, TerminalOutcome)>>,
-    /// Executions that ended before they were members: their end closes no flow.
-    outside: BTreeSet<ExecutionId>,
 }
 
 /// What a cancelled flow lets its member do.
@@ -278,11 +276,6 @@ impl Flows {
         for (_, event) in &news.completions {
             let ends = self.ends.entry(event.execution_id.clone()).or_default();
             ends.push((event.at, event.outcome));
-            if event.flow_id.is_none() {
-                self.outside.insert(event.execution_id.clone());
-            } else {
-                self.outside.remove(&event.execution_id);
-            }
         }
         Ok(())
     }
@@ -480,11 +473,14 @@ impl Stage {
                 let policy = POLICIES[usize::from(*policy) % POLICIES.len()];
                 known.cancelled = Some(policy);
                 for id in known.members.clone() {
+                    let gated = self.number_of_id(&id).is_some_and(|own| self.is_gated(own));
                     let bar = match policy {
                         CancelFlowPolicy::CancelAll => Bar::Nothing,
                         CancelFlowPolicy::CancelPending if self.ledger.epoch(&id) == 0 => {
                             Bar::Nothing
                         }
+                        // Behind a gate the lost and the parked look alike to their flow.
+                        CancelFlowPolicy::CancelPending if gated => continue,
                         CancelFlowPolicy::CancelPending => Bar::NoReclaim,
                         _ => continue,
                     };
@@ -522,7 +518,7 @@ impl Stage {
         if let Some(id) = known.members.iter().find(|id| !seen.contains_key(*id)) {
             return Err(found("I1", Some(id), "was made a member and is none".to_owned()));
         }
-        flow_state(&read, known, &self.flows.outside, (replays, at_rest))?;
+        flow_state(&read, known, (replays, at_rest))?;
         acyclic(&read)?;
         for edge in &read.edges {
             settled_by_its_end(edge, &seen, &self.flows.ends)?;
@@ -611,7 +607,6 @@ fn is_over(state: PublicState) -> bool {
 fn flow_state(
     read: &FlowGraph,
     known: &mut Known,
-    outside: &BTreeSet<ExecutionId>,
     (replays, at_rest): (bool, bool),
 ) -> Result<(), Finding> {
     let flow = &read.flow;
@@ -641,8 +636,7 @@ fn flow_state(
             }
         }
         "open" | "running" | "blocked" => {
-            let may_close = !read.nodes.iter().any(|node| outside.contains(&node.execution_id));
-            if open.is_none() && !read.nodes.is_empty() && may_close {
+            if open.is_none() && !read.nodes.is_empty() {
                 return untrue("everything in it has ended");
             }
         }

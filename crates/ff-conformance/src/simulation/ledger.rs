@@ -91,6 +91,13 @@ impl Ledger {
         self.known.get(id).is_some_and(|known| known.has_deadline)
     }
 
+    /// Whether the lease of an epoch is over by its promise.
+    pub(crate) fn has_lapsed(&self, id: &ExecutionId, epoch: u64, at: TimestampMs) -> bool {
+        self.known.get(id).is_some_and(|known| {
+            known.live == Some(epoch) && known.expires_at.is_some_and(|until| until <= at)
+        })
+    }
+
     /// Executions that have not ended, and until when each of them waits for its time.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = (&ExecutionId, Option<TimestampMs>)> {
         self.known.iter().filter(|(_, known)| !known.is_ended).map(|(id, known)| {
@@ -303,6 +310,8 @@ impl Ledger {
         }
         // Whoever ended it, the holder of a cancelled attempt is told so.
         let is_moot = *deed == Deed::Cancel && before.is_ended && is_silent;
+        // A report that lost its answer is told so, even after its lease.
+        let is_moot = is_moot || step.answer.word == "AlreadyApplied";
         if step.answer.is_ok && !is_live && !is_moot {
             let detail = format!(
                 "{deed:?} passed at epoch {epoch}; live was {:?} until {:?}, ended: {}, now {}",
@@ -333,7 +342,7 @@ impl Ledger {
                 known.expires_at = step.answer.until;
                 return Ok(());
             }
-            Deed::Progress(_) | Deed::OpenWaitpoint { .. } => return Ok(()),
+            Deed::Progress(_) | Deed::Report { .. } | Deed::OpenWaitpoint { .. } => return Ok(()),
             Deed::Suspend { .. } if step.answer.word == "AlreadySatisfied" => {
                 let told = (step.answer.clone(), before.replays);
                 self.ends.insert(step.operation.call.clone(), told);

@@ -17,6 +17,7 @@ mod fault;
 mod flow;
 mod follower;
 mod ledger;
+mod money;
 mod report;
 mod shorten;
 mod stage;
@@ -212,6 +213,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
 fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
     stage::check_streams(stage)?;
     stage.check_flows_at_rest()?;
+    stage.mark_rationed();
     let observed =
         runtime.block_on(observe(&stage.engine)).map_err(|error| stage::broken(&error))?;
     let findings = judge(&observed, std::slice::from_ref(&stage.history));

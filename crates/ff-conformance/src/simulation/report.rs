@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// Operations that a full run must have seen succeed.
-const OPERATIONS: [&str; 36] = [
+const OPERATIONS: [&str; 45] = [
     "create",
     "claim",
     "issue_claim_grant",
@@ -62,6 +62,15 @@ const OPERATIONS: [&str; 36] = [
     "deliver_approval_signal",
     "rotate_waitpoint_hmac_secret_all",
     "resume_execution",
+    "report_usage",
+    "report_usage_admin",
+    "record_spend",
+    "release_budget",
+    "create_budget",
+    "set_budget_limits",
+    "reset_budget",
+    "create_quota_policy",
+    "bind_quota",
 ];
 
 impl Report {

@@ -9,9 +9,8 @@ use super::call::{Call, Deed, FITS_ALL, LANES, Operation};
 use super::ledger::found;
 use super::report::Failure;
 use super::stage::Stage;
-use super::waiting;
 use super::world::{REST_MAX_MS, World};
-use super::{Plan, guarded, judged, runtime, setup};
+use super::{Plan, guarded, judged, money, runtime, setup, waiting};
 use crate::invariants::Finding;
 use crate::model::Setup;
 use crate::probe::Engine;
@@ -106,12 +105,15 @@ fn perform(
 fn rest(stage: &mut Stage) -> Result<(), Finding> {
     let mut number = 1_000_000;
     let mut at_ms = stage.at_ms;
-    let mut until_ms = at_ms + REST_MAX_MS;
+    let mut until_ms = at_ms + REST_MAX_MS + stage.rationed_ms();
     let lanes: Vec<u8> = (0..LANES.len()).filter_map(|lane| u8::try_from(lane).ok()).collect();
     let mut perform = |stage: &mut Stage, at_ms: u64, call: Call| {
         number += 1;
         stage.perform(&Operation { number, at_ms, by: "rest".to_owned(), call })
     };
+    for ask in money::ENOUGH_AT_REST {
+        perform(stage, at_ms, Call::Money(ask))?;
+    }
     for lane in &lanes {
         perform(stage, at_ms, Call::SetLane { lane: *lane, is_open: true })?;
     }

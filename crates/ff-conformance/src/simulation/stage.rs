@@ -31,6 +31,7 @@ use super::call::{
 use super::flow::Flows;
 use super::follower::Followers;
 use super::ledger::Ledger;
+use super::money::Money;
 use super::waiting::Waiting;
 use crate::invariants::{Finding, History, Op, Outcome, Record};
 use crate::model::Setup;
@@ -65,6 +66,7 @@ pub(crate) struct Stage {
     setup: Setup,
     pub(super) flows: Flows,
     pub(super) waiting: Waiting,
+    pub(super) money: Money,
     plans: BTreeMap<Number, Plan>,
     numbers: BTreeMap<Uuid, Number>,
     grips: BTreeMap<Grip, (HandleKind, HandlePayload)>,
@@ -93,6 +95,7 @@ impl Stage {
             setup,
             flows: Flows::default(),
             waiting: Waiting::default(),
+            money: Money::default(),
             plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
             grips: BTreeMap::new(),
@@ -169,6 +172,7 @@ impl Stage {
         }
         self.flows.announced(&news)?;
         self.waiting.announced(&news)?;
+        self.check_leases(&news)?;
         let ended: Vec<ExecutionId> =
             news.completions.iter().map(|(_, event)| event.execution_id.clone()).collect();
         let number = operation.call.number().or_else(|| match &operation.call {
@@ -192,6 +196,7 @@ impl Stage {
         self.ledger
             .note(&step, news, |number: Number| plans.get(&number).map(|plan| plan.id.clone()))?;
         self.check_waiting(operation, answer, &ended)?;
+        self.check_money(operation, answer)?;
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
@@ -274,6 +279,7 @@ impl Stage {
             | Call::ChangePriority(number, _)
             | Call::ReadResult(number) => self.operate(operation, now, *number),
             Call::Wait(ask) => self.ask_wait(now, ask),
+            Call::Money(ask) => self.ask_money(now, ask),
             Call::Flow(flow, ask) => self.ask_flow(operation, now, *flow, ask),
             Call::SetLane { lane, is_open } => {
                 let state = if *is_open { LaneState::Active } else { LaneState::Paused };
@@ -517,6 +523,7 @@ impl Stage {
                 let is_over = answer.word != "AlreadySatisfied";
                 (if is_over { Op::Release } else { Op::Progress }, answer)
             }
+            Deed::Report { amount, key } => (Op::Progress, self.report(&handle, (amount, key))?),
             Deed::WaitChildren => {
                 (Op::Release, answered(&at_once(backend.wait_children(&handle)), "ok")?)
             }

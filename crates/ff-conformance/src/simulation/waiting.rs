@@ -141,7 +141,7 @@ impl Person {
     fn draw(&mut self, scene: &mut Scene<'_>) -> Option<Call> {
         let newest = scene.board.len() as u64;
         let dice = &mut *scene.dice;
-        let back = if dice.chance(80) { newest.min(5) } else { newest };
+        let back = if dice.chance(90) { newest.min(5) } else { newest };
         let somewhere = |dice: &mut Dice| {
             let at = newest.checked_sub(1 + dice.below(back))?;
             scene.board.get(usize::try_from(at).unwrap_or(0)).copied()
@@ -162,11 +162,14 @@ impl Person {
             }
         }
         Some(Call::Wait(match dice.below(100) {
-            0..=6 => Ask::Signal { sent, shows: Shows::Forged },
-            7..=13 if other != sent.wait => Ask::Signal { sent, shows: Shows::Of(other) },
+            0..=3 => Ask::Signal { sent, shows: Shows::Forged },
+            4..=7 if other != sent.wait => Ask::Signal { sent, shows: Shows::Of(other) },
             14..=22 => Ask::Approve { wait, suffix: id },
-            23..=27 => Ask::Rotate { kid: id, grace_ms: dice.pick(&[0, 20_000, 300_000]) },
-            28..=32 => Ask::Resume(scene.somebody(3)),
+            // Every token made before is worth nothing behind its grace: now and then is enough.
+            23 if dice.chance(30) => {
+                Ask::Rotate { kid: id, grace_ms: dice.pick(&[0, 20_000, 300_000, 900_000]) }
+            }
+            24..=28 => Ask::Resume(scene.somebody(3)),
             _ => {
                 self.last = Some(sent);
                 Ask::Signal { sent, shows: Shows::Own }

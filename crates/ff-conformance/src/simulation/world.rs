@@ -19,6 +19,7 @@ use super::call::{Answer, Call, Number, Operation};
 use super::fault::{Counts, Fault, STRIKES, Weather};
 use super::flow::Submitter;
 use super::ledger::found;
+use super::money::Accountant;
 use super::stage::Stage;
 use super::waiting::{self, Person, Wait};
 use crate::dice::Dice;
@@ -98,6 +99,7 @@ impl World {
         actors.push(Box::new(Operator::new(&mut dice)));
         actors.push(Box::new(Submitter::new(&mut dice)));
         actors.push(Box::new(Person::new(&mut dice)));
+        actors.push(Box::new(Accountant::new(&mut dice)));
         let roles = actors.into_iter().map(|actor| Role {
             actor,
             life: 0,
@@ -150,7 +152,7 @@ impl World {
     }
 
     fn come_to_rest(&mut self) -> Result<(), Finding> {
-        let mut until_ms = self.now_ms + REST_MAX_MS;
+        let mut until_ms = self.now_ms + REST_MAX_MS + self.stage.rationed_ms();
         loop {
             let next_ms = self.now_ms + 1_000;
             while self.queue.first_key_value().is_some_and(|((at_ms, _), _)| *at_ms <= next_ms) {

@@ -151,3 +151,86 @@ fn rebind<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::Quota;
+    use crate::machine::budget::testing::{QUOTA, quota, seen_quota, writes};
+    use crate::machine::execution::testing::{NOW, decide, ended, execution, refusal};
+    use crate::machine::rows::AttemptOutcome;
+    use crate::machine::state;
+    use crate::state::TerminalOutcome;
+
+    const OTHER: QuotaPolicyId = QuotaPolicyId::from_uuid(uuid::Uuid::from_u128(81));
+
+    fn bind() -> BindQuota {
+        let target = QuotaTarget::Execution(execution().id);
+        BindQuota { args: BindQuotaArgs::new(target, QUOTA) }
+    }
+
+    fn with(execution: Execution) -> Snapshot {
+        Snapshot { execution: Some(execution), ..seen_quota(quota(1, 1)) }
+    }
+
+    #[test]
+    fn an_execution_is_bound_once_and_to_what_exists() {
+        let done = decide(&bind(), &with(execution())).unwrap();
+        let bound =
+            Write::BindExecution { execution_id: execution().id, quota_policy_id: Some(QUOTA) };
+        assert_eq!(writes(&done), [bound]);
+        assert_eq!(done.outcome, BindQuotaResult::Bound);
+
+        let mut held = execution();
+        held.quota_policy_id = Some(QUOTA);
+        let again = decide(&bind(), &with(held)).unwrap();
+        assert_eq!((again.outcome, again.changes.len()), (BindQuotaResult::AlreadyBound, 0));
+
+        let mut unknown = with(execution());
+        unknown.budget.quota = Some(Ok(Quota { policy: None, ..quota(1, 1) }));
+        assert!(refusal(decide(&bind(), &unknown)).contains("quota_policy"));
+        let (over, _) = ended(TerminalOutcome::Success, AttemptOutcome::Success);
+        assert!(refusal(decide(&bind(), &with(over))).contains("ExecutionNotActive"));
+    }
+
+    #[test]
+    fn what_waits_behind_the_earlier_policy_comes_back_in_line() {
+        let mut parked = execution();
+        parked.quota_policy_id = Some(OTHER);
+        parked.state = state::waiting_for_quota(parked.state.attempt_state);
+
+        let rebound = decide(&bind(), &with(parked.clone())).unwrap();
+        assert!(rebound.stored().is_claimable());
+        assert_eq!(rebound.stored().quota_policy_id, Some(QUOTA));
+
+        let unbind = UnbindQuota { target: QuotaTarget::Execution(parked.id.clone()) };
+        let freed = decide(&unbind, &with(parked)).unwrap();
+        assert_eq!(freed.outcome, UnbindQuotaResult::Unbound { quota_policy_id: OTHER });
+        assert_eq!(freed.stored().quota_policy_id, None);
+        let unbound = decide(&unbind, &with(execution())).unwrap();
+        assert_eq!((unbound.outcome, unbound.changes.len()), (UnbindQuotaResult::NotBound, 0));
+    }
+
+    #[test]
+    fn a_lane_whose_binding_cannot_be_read_is_not_bound_anew() {
+        let lane = |quota_policy_id| crate::machine::rows::Lane {
+            id: execution().lane,
+            state: crate::state::LaneState::Active,
+            registered_at: NOW,
+            quota_policy_id,
+        };
+        let target = QuotaTarget::Lane(execution().lane);
+        let bind = BindQuota { args: BindQuotaArgs::new(target, QUOTA) };
+        let seen = |bound| Snapshot { lane: Some(lane(bound)), ..seen_quota(quota(1, 1)) };
+
+        let unreadable = decide(&bind, &seen(Err("ff_lane.quota_policy_id".to_owned())));
+        assert!(refusal(unreadable).contains("ff_lane.quota_policy_id"));
+        let moved = writes(&decide(&bind, &seen(Ok(Some(OTHER)))).unwrap());
+        let gate = GateKey::LaneQuota(OTHER);
+        let is_look = |write: &Write| {
+            matches!(write, Write::PutGate { gate: own, look_at, .. }
+                if *own == gate && *look_at == AT_ONCE)
+        };
+        assert!(moved.iter().any(is_look), "{moved:?}");
+    }
+}

@@ -61,3 +61,61 @@ pub(super) fn act(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::testing::{BUDGET, used};
+    use crate::machine::execution::testing::{NOW, now_plus, running, seen_pair};
+    use crate::state::PublicState;
+
+    /// What a breach does to a running execution under this policy.
+    fn breached(on_hard_limit: &str, is_bound: bool) -> Option<Transition<()>> {
+        let (mut execution, attempt) = running(now_plus(10));
+        let mut policy = execution.policy.clone().unwrap_or_default();
+        policy.budget_ids = is_bound.then_some(BUDGET).into_iter().collect();
+        execution.policy = Some(policy);
+        let mut budget = used(10, 10);
+        let policy = budget.policy.as_mut().unwrap();
+        policy.on_hard_limit = on_hard_limit.to_owned();
+        policy.next_reset_at = Some(now_plus(70));
+        act(&seen_pair((execution, attempt)), &budget, "tokens", NOW)
+    }
+
+    #[test]
+    fn who_is_not_bound_or_only_refused_runs_on() {
+        for word in ["", "refuse", "whatever"] {
+            assert!(breached(word, true).is_none(), "{word}");
+        }
+        for word in ["suspend", "cancel", "fail"] {
+            assert!(breached(word, false).is_none(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_breach_parks_cancels_or_fails_as_the_budget_says() {
+        for (word, state, reason) in [
+            ("suspend", PublicState::RateLimited, None),
+            ("cancel", PublicState::Cancelled, Some("cancelled: budget")),
+            ("fail", PublicState::Failed, Some("budget")),
+        ] {
+            let done = breached(word, true).unwrap();
+            assert_eq!(done.stored().public_state(), state, "{word}");
+            assert!(!done.stored().is_leased(), "{word}");
+            let told = done.attempts()[0].failure_reason.clone().unwrap_or_default();
+            assert!(reason.is_none_or(|reason| told.starts_with(reason)), "{word}: {told}");
+            assert_eq!(done.completions().len(), usize::from(word != "suspend"), "{word}");
+        }
+    }
+
+    #[test]
+    fn who_is_parked_is_looked_at_when_the_budget_is_reset() {
+        let done = breached("suspend", true).unwrap();
+        let gate = GateKey::Budget(BUDGET);
+        let is_parked = |change: &Change| {
+            matches!(change, Change::Budget(Write::Park { gate: own, look_at, .. })
+                if *own == gate && *look_at == now_plus(70))
+        };
+        assert!(done.changes.iter().any(is_parked));
+    }
+}

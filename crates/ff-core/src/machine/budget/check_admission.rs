@@ -101,3 +101,84 @@ impl Command for CheckAdmission {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::Quota;
+    use crate::machine::budget::testing::{QUOTA, quota, seen_quota, writes};
+    use crate::machine::execution::testing::{NOW, decide, execution, now_plus, refusal};
+    use crate::types::TimestampMs;
+
+    fn check(rate: u64, cap: u64) -> CheckAdmission {
+        let args = CheckAdmissionArgs {
+            execution_id: execution().id,
+            now: NOW,
+            window_seconds: 60,
+            rate_limit: rate,
+            concurrency_cap: cap,
+            jitter_ms: Some(7),
+        };
+        CheckAdmission { quota_policy_id: QUOTA, args }
+    }
+
+    fn told(quota: Quota) -> CheckAdmissionResult {
+        let done = decide(&check(2, 2), &seen_quota(quota)).unwrap();
+        assert_eq!(done.changes.is_empty(), done.outcome != CheckAdmissionResult::Admitted);
+        done.outcome
+    }
+
+    #[test]
+    fn room_is_reserved_until_the_window_is_over() {
+        let one = Quota { occupied: 1, in_window: 1, ..quota(2, 2) };
+
+        let written = writes(&decide(&check(2, 2), &seen_quota(one)).unwrap());
+
+        let reserved = Write::Reserve {
+            quota_policy_id: QUOTA,
+            execution_id: execution().id,
+            at: NOW,
+            expires_at: now_plus(60_000),
+            window_start: now_plus(-60_000),
+            active: Some(2),
+        };
+        assert_eq!(written, [reserved]);
+    }
+
+    #[test]
+    fn a_full_window_then_full_slots_are_told_and_a_reservation_needs_neither() {
+        let full = Quota {
+            occupied: 2,
+            in_window: 2,
+            blocking_entry: Some(TimestampMs(NOW.0 - 59_000)),
+            ..quota(2, 2)
+        };
+        let retry_after_ms = 1_007;
+        assert_eq!(told(full.clone()), CheckAdmissionResult::RateExceeded { retry_after_ms });
+        let slots = Quota { in_window: 1, ..full.clone() };
+        assert_eq!(told(slots), CheckAdmissionResult::ConcurrencyExceeded);
+        let own = Quota { reserved_until: Some(now_plus(1)), ..full };
+        assert_eq!(told(own), CheckAdmissionResult::AlreadyAdmitted);
+        assert_eq!(told(quota(2, 2)), CheckAdmissionResult::Admitted);
+    }
+
+    #[test]
+    fn an_unknown_policy_is_stored_only_where_slots_are_bounded() {
+        let puts = |cap| {
+            let unknown = Quota { policy: None, ..quota(2, cap) };
+            let written = writes(&decide(&check(2, cap), &seen_quota(unknown)).unwrap());
+            written.iter().any(|write| matches!(write, Write::PutQuota(_)))
+        };
+        assert!(puts(2));
+        assert!(!puts(0));
+    }
+
+    #[test]
+    fn limits_out_of_bounds_are_refused() {
+        let mut long = check(1, 1);
+        long.args.window_seconds = QUOTA_WINDOW_MAX_SECONDS + 1;
+        assert!(refusal(decide(&long, &seen_quota(quota(1, 1)))).contains("window_seconds"));
+        let wide = check(1 << 63, 1);
+        assert!(refusal(decide(&wide, &seen_quota(quota(1, 1)))).contains("rate_limit"));
+    }
+}

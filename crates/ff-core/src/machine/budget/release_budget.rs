@@ -55,3 +55,51 @@ impl Command for ReleaseBudget {
         Ok(transition.change(Change::Budget(Write::WakeBudget { budget_id: budget_id.clone() })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::testing::{BUDGET, seen_budget, used, writes};
+    use crate::machine::execution::testing::{NOW, decide, execution};
+
+    fn release() -> ReleaseBudget {
+        ReleaseBudget { args: ReleaseBudgetArgs::new(BUDGET, execution().id) }
+    }
+
+    fn charged(budget: crate::machine::budget::Budget) -> Snapshot {
+        let mut seen = seen_budget(budget);
+        seen.budget.charges = vec![("tokens".to_owned(), 4)];
+        seen
+    }
+
+    #[test]
+    fn charges_are_taken_off_and_forgotten_and_whoever_waits_is_looked_at() {
+        let written = writes(&decide(&release(), &charged(used(10, 9))).unwrap());
+
+        let taken = Write::TakeUsage {
+            budget_id: BUDGET,
+            dimension: "tokens".to_owned(),
+            amount: 4,
+            at: NOW,
+        };
+        let dropped = Write::DropCharges { budget_id: BUDGET, execution_id: execution().id };
+        assert_eq!(written, [dropped, taken, Write::WakeBudget { budget_id: BUDGET }]);
+    }
+
+    #[test]
+    fn without_charges_nothing_happens() {
+        assert!(decide(&release(), &seen_budget(used(10, 9))).unwrap().changes.is_empty());
+    }
+
+    #[test]
+    fn what_a_reset_that_was_due_has_put_to_nothing_is_not_taken_off_again() {
+        let mut due = used(10, 9);
+        due.policy.as_mut().unwrap().next_reset_at = Some(NOW);
+
+        let written = writes(&decide(&release(), &charged(due)).unwrap());
+
+        assert!(written.iter().any(|write| matches!(write, Write::ResetUsage { .. })));
+        assert!(written.iter().any(|write| matches!(write, Write::DropCharges { .. })));
+        assert!(!written.iter().any(|write| matches!(write, Write::TakeUsage { .. })));
+    }
+}

@@ -70,3 +70,67 @@ impl Command for ResetDue {
         Ok(transition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::testing::{BUDGET, seen_budget, used, writes};
+    use crate::machine::budget::{Budget, BudgetPolicy, Write};
+    use crate::machine::execution::testing::{NOW, decide, now_plus, refusal};
+    use crate::types::DurationMs;
+
+    fn reset() -> ResetBudget {
+        ResetBudget { args: ResetBudgetArgs { budget_id: BUDGET, now: NOW } }
+    }
+
+    fn every(interval: u64, next: Option<TimestampMs>) -> Budget {
+        let mut budget = used(10, 9);
+        let policy = budget.policy.as_mut().unwrap();
+        policy.reset_interval = DurationMs(interval);
+        (policy.next_reset_at, policy.breach_count) = (next, 2);
+        policy.last_breach_dim = Some("tokens".to_owned());
+        budget
+    }
+
+    fn stored<T>(done: &Transition<T>) -> BudgetPolicy {
+        let written = writes(done);
+        assert!(written.contains(&Write::ResetUsage { budget_id: BUDGET, at: NOW }));
+        assert!(written.contains(&Write::WakeBudget { budget_id: BUDGET }));
+        let Some(Write::PutBudget(policy)) = written.first() else { panic!("{written:?}") };
+        (**policy).clone()
+    }
+
+    #[test]
+    fn a_reset_begins_an_interval_now_and_keeps_the_breach_count() {
+        let done = decide(&reset(), &seen_budget(every(100, Some(now_plus(30))))).unwrap();
+
+        assert_eq!(done.outcome, ResetBudgetResult::Reset { next_reset_at: now_plus(100) });
+        let after = stored(&done);
+        assert_eq!((after.next_reset_at, after.period), (Some(now_plus(100)), 4));
+        assert_eq!((after.breach_count, after.last_breach_dim), (2, None));
+    }
+
+    #[test]
+    fn a_budget_without_an_interval_has_no_next_reset_and_one_without_a_policy_none_at_all() {
+        let done = decide(&reset(), &seen_budget(every(0, None))).unwrap();
+        assert_eq!(done.outcome, ResetBudgetResult::Reset { next_reset_at: TimestampMs(0) });
+        assert_eq!(stored(&done).next_reset_at, None);
+
+        let unmade = Budget { policy: None, ..used(10, 9) };
+        assert!(refusal(decide(&reset(), &seen_budget(unmade))).contains("budget"));
+    }
+
+    #[test]
+    fn a_due_reset_happens_once_and_a_whole_number_of_intervals_on() {
+        let due = |as_of| ResetDue { budget_id: BUDGET, as_of };
+        let late = every(100, Some(TimestampMs(NOW.0 - 250)));
+
+        let done = decide(&due(None), &seen_budget(late)).unwrap();
+
+        assert!(done.outcome);
+        assert_eq!(stored(&done).next_reset_at, Some(now_plus(50)));
+        let early = seen_budget(every(100, Some(now_plus(1))));
+        assert!(!decide(&due(None), &early).unwrap().outcome);
+        assert!(decide(&due(Some(now_plus(1))), &early).unwrap().outcome);
+    }
+}

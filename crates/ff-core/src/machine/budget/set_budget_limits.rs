@@ -71,3 +71,51 @@ fn moved(dimension: &str, stored: u64, change: LimitChange) -> Result<u64, Engin
         LimitChange::Raise(by) => sum(OP, dimension, stored, by),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::Budget;
+    use crate::machine::budget::testing::{BUDGET, seen_budget, used, writes};
+    use crate::machine::execution::testing::{decide, refusal};
+
+    fn set(dimension: &str, hard: LimitChange) -> SetBudgetLimits {
+        let args = SetBudgetLimitsArgs::new(BUDGET, dimension, hard, LimitChange::Keep);
+        SetBudgetLimits { args }
+    }
+
+    fn limits(dimension: &str, hard: LimitChange) -> (u64, u64) {
+        let done = decide(&set(dimension, hard), &seen_budget(used(10, 9))).unwrap();
+        let written = writes(&done);
+        let [Write::PutBudget(policy), Write::WakeBudget { .. }] = written.as_slice() else {
+            panic!("{written:?}")
+        };
+        let stored = (policy.hard_limits[dimension], policy.soft_limits[dimension]);
+        assert_eq!(stored, (done.outcome.hard_limit, done.outcome.soft_limit));
+        stored
+    }
+
+    #[test]
+    fn a_limit_is_set_raised_or_kept_and_whoever_waits_is_looked_at() {
+        assert_eq!(limits("tokens", LimitChange::Keep), (10, 5));
+        assert_eq!(limits("tokens", LimitChange::Set(3)), (3, 5));
+        assert_eq!(limits("tokens", LimitChange::Raise(7)), (17, 5));
+    }
+
+    #[test]
+    fn no_limit_raised_is_still_none() {
+        assert_eq!(limits("calls", LimitChange::Raise(7)), (0, 0));
+        assert_eq!(limits("calls", LimitChange::Set(7)), (7, 0));
+    }
+
+    #[test]
+    fn what_no_counter_holds_and_what_is_not_there_is_refused() {
+        let told = |change, budget| refusal(decide(&set("tokens", change), &seen_budget(budget)));
+        assert!(told(LimitChange::Set(1 << 63), used(10, 0)).contains("i64::MAX"));
+        assert!(told(LimitChange::Raise((1 << 63) - 1), used(10, 0)).contains("i64::MAX"));
+        let unmade = Budget { policy: None, ..used(10, 0) };
+        assert!(told(LimitChange::Keep, unmade).contains("budget"));
+        let unnamed = set("", LimitChange::Keep);
+        assert!(refusal(decide(&unnamed, &seen_budget(used(10, 0)))).contains("0 bytes"));
+    }
+}

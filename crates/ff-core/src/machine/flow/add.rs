@@ -1,5 +1,6 @@
 //! Making an execution a member of a flow.
 
+use super::rows::{FlowState, Standing};
 use super::{Wanted, in_flow_partition, invalid};
 use crate::EngineError;
 use crate::contracts::{AddExecutionToFlowResult, FLOW_NODES_MAX};
@@ -8,6 +9,9 @@ use crate::machine::{Command, Context, Footprint, Snapshot, Transition};
 use crate::types::{ExecutionId, FlowId};
 
 /// Makes an execution a member of a flow; the graph gets a new revision.
+///
+/// An execution that has ended may join: its end is behind it and will close nothing, so that a
+/// flow in which nobody is left ends here.
 ///
 /// Safe to repeat: `AlreadyMember`. Refused in this order: a partition other than the flows'
 /// (`Validation(InvalidInput)`), a missing flow (`NotFound`), one that has ended
@@ -27,7 +31,7 @@ impl Command for AddExecution {
 
     fn footprint(&self) -> Footprint {
         Footprint {
-            flow: Wanted { flow: Some(self.flow_id.clone()), ..Wanted::default() },
+            flow: Wanted { flow: Some(self.flow_id.clone()), standings: true, ..Wanted::default() },
             ..Footprint::execution(&self.execution_id)
         }
     }
@@ -67,6 +71,12 @@ impl Command for AddExecution {
         let mut after = flow.next(cx.now);
         after.node_count += 1;
         after.revision += 1;
+        let (standing, others) = (Standing::of(execution), seen.flow.standings);
+        if standing.is_ended() && !others.any_open {
+            let is_bad = others.any_bad || standing == Standing::EndedBadly;
+            after.state = if is_bad { FlowState::Failed } else { FlowState::Completed };
+            after.ended_at = Some(cx.now);
+        }
         let added =
             AddExecutionToFlowResult::Added { execution_id, new_node_count: after.node_count };
         Ok(Transition::unchanged(added)
@@ -78,10 +88,13 @@ impl Command for AddExecution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::execution::testing::{decide, execution, refusal};
+    use crate::machine::execution::testing::{NOW, decide, ended, execution, refusal};
+    use crate::machine::flow::Write;
+    use crate::machine::flow::rows::{Flow, Standings};
     use crate::machine::flow::testing::{ended_flow, flow, flow_id, showing};
-    use crate::machine::flow::{FlowState, Write};
+    use crate::machine::rows::AttemptOutcome;
     use crate::machine::{Change, Snapshot};
+    use crate::state::TerminalOutcome;
 
     fn add() -> AddExecution {
         AddExecution { flow_id: flow_id(), execution_id: execution().id }
@@ -103,6 +116,26 @@ mod tests {
             (flow().revision + 1, flow().node_count + 1)
         );
         assert_eq!(after.version, flow().version + 1);
+    }
+
+    #[test]
+    fn one_that_has_ended_ends_the_flow_in_which_nobody_is_left() {
+        let joined = |outcome, others: Standings| -> Flow {
+            let mut seen = with(ended(outcome, AttemptOutcome::Success).0);
+            seen.flow.standings = others;
+            let done = decide(&add(), &seen).unwrap();
+            let Some(Change::Flow(Write::PutFlow(after))) = done.changes.last() else { panic!() };
+            (**after).clone()
+        };
+        let open = Standings { any_open: true, ..Standings::default() };
+        let bad = Standings { any_bad: true, ..Standings::default() };
+        let (good, failed) = (TerminalOutcome::Success, TerminalOutcome::Failed);
+
+        assert_eq!(joined(good, open).state, FlowState::Active);
+        let closed = joined(good, Standings::default());
+        assert_eq!((closed.state, closed.ended_at), (FlowState::Completed, Some(NOW)));
+        assert_eq!(joined(failed, Standings::default()).state, FlowState::Failed);
+        assert_eq!(joined(good, bad).state, FlowState::Failed);
     }
 
     #[test]
