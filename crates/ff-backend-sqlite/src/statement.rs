@@ -32,6 +32,7 @@ macro_rules! statements {
 }
 
 statements! {
+    AGENDA = "agenda/load",
     ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
     ATTEMPT_FORGET = "attempt/forget",
     ATTEMPT_HIGHEST_EPOCH = "attempt/highest_epoch",

@@ -17,6 +17,10 @@ use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineError> {
+    // Only the end of an execution opens nothing.
+    if !matches!(write, Write::End { .. }) {
+        conn.forget_no_waits();
+    }
     match write {
         Write::PutKey(key) => put_key(conn, key),
         Write::DropKey { kid } => {
@@ -248,13 +252,16 @@ fn put_dedup(conn: &SqliteSession<'_>, dedup: &SuspendDedup) -> Result<(), Engin
     run(conn, statement::SUSPEND_DEDUP_PUT, "remember a suspend", values).map(drop)
 }
 
-/// Most executions end without ever having waited: one probe each tells.
+/// Most executions end without ever having waited: their load has told already.
 fn end(
     conn: &SqliteSession<'_>,
     id: &ExecutionId,
     at: TimestampMs,
     reason: &str,
 ) -> Result<(), EngineError> {
+    if conn.has_no_waits(id) {
+        return Ok(());
+    }
     let (partition, uuid) = (id.partition(), id.uuid());
     let values = params![partition, uuid.as_bytes(), at.0, reason];
     run(conn, statement::SUSPENSION_END, "end a suspension", values)?;
