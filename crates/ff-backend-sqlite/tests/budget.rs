@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::backend::UsageDimensions;
@@ -20,10 +21,13 @@ use ff_core::policy::ExecutionPolicy;
 use ff_core::state::PublicState;
 use ff_core::types::{BudgetId, ExecutionId, QuotaPolicyId, TimestampMs};
 use rusqlite::Connection;
-use support::{claim, lane, options, work};
+use support::{PATIENCE, Stopwatch, claim, lane, options, work};
 
 /// Clients that run at once.
 const CLIENTS: usize = 32;
+
+/// How long a client waits for a slot before it asks again.
+const WAIT: Option<Duration> = Some(Duration::from_millis(50));
 
 /// Slots of the hot quota.
 const SLOTS: u64 = 4;
@@ -199,6 +203,7 @@ async fn many_clients_keep_the_bounds_of_one_hot_quota_and_one_hot_budget() {
     for _ in 0..160 {
         submit(&engine, Some(&budget)).await;
     }
+    let stopwatch = Stopwatch::start();
     let (running, accepted, ended) =
         (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
@@ -209,9 +214,8 @@ async fn many_clients_keep_the_bounds_of_one_hot_quota_and_one_hot_budget() {
             tokio::spawn(async move {
                 for turn in 0..40_u64 {
                     let worker = format!("w{number}");
-                    let Some(work) = claim(&engine, &worker, 30_000, 1, None).await.unwrap().pop()
+                    let Some(work) = claim(&engine, &worker, 30_000, 1, WAIT).await.unwrap().pop()
                     else {
-                        tokio::task::yield_now().await;
                         continue;
                     };
                     let now = running.fetch_add(1, Ordering::SeqCst) + 1;
@@ -240,6 +244,7 @@ async fn many_clients_keep_the_bounds_of_one_hot_quota_and_one_hot_budget() {
     for client in clients {
         client.await.unwrap();
     }
+    assert!(stopwatch.elapsed() < PATIENCE, "{:?}", stopwatch.elapsed());
 
     let status = engine.get_budget_status(&budget).await.unwrap();
     assert_eq!(status.usage["tokens"], accepted.load(Ordering::SeqCst));

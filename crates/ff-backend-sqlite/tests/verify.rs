@@ -250,7 +250,7 @@ async fn made(directory: &Path) -> PathBuf {
     busy_history(&engine, &clock).await;
     let report = engine.verify().await.unwrap();
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.checks.len(), 25);
+    assert_eq!(report.checks.len(), 27);
     let resting = directory.join("resting.db");
     let backed_up = engine.backup(&resting).await.unwrap();
     assert_eq!(std::fs::metadata(&resting).unwrap().len(), backed_up.bytes);

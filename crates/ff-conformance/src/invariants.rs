@@ -901,6 +901,10 @@ impl<'a> Case<'a> {
             }
             let ended =
                 seen.summary.ended_at.filter(|_| seen.summary.public_state == PublicState::Expired);
+            // A suspension that expires does so at an instant of its own.
+            let last = seen.transitions.last();
+            let is_waited_out = last.is_some_and(|last| last.cause == "suspension_timed_out");
+            let ended = ended.filter(|_| !is_waited_out);
             if let (Some(deadline), Some(ended)) = (seen.summary.deadline_at, ended)
                 && ended < deadline
             {

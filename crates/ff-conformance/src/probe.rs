@@ -15,10 +15,14 @@ use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
 use ff_core::machine::Footprint;
 use ff_core::machine::drive::Swept;
+use ff_core::machine::flow::background::FlowWork;
+use ff_core::machine::flow::sibling::PendingGroup;
+use ff_core::machine::flow::{Announced, Edge, Flow, Group, Standings};
 use ff_core::machine::rows::{Attempt, Execution, Grant, GrantKind, Lane};
 use ff_core::machine::transition::{CompletionEvent, Event, LeaseEvent, TransitionRow};
+use ff_core::store::flow::{EdgesOf, FlowScan};
 use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Store, Topic};
-use ff_core::types::{ExecutionId, TimestampMs};
+use ff_core::types::{ExecutionId, FlowId, TimestampMs};
 
 /// More rows than a small world ever has.
 const ALL: usize = 100_000;
@@ -54,6 +58,24 @@ pub struct Census {
     pub expired_leases: Vec<ExpiredLease>,
     pub lease_bounds: EventBounds,
     pub completion_bounds: EventBounds,
+    pub flows: Vec<FlowRecord>,
+    pub flow_work: FlowWork,
+    pub announced: Option<Announced>,
+    pub pending_group: Option<PendingGroup>,
+    pub cancel_backlog: Option<FlowId>,
+}
+
+/// All rows of one flow.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct FlowRecord {
+    pub flow: Flow,
+    pub standings: Standings,
+    pub members: Vec<ExecutionId>,
+    pub edges: Vec<Edge>,
+    pub groups: Vec<Group>,
+    pub unacknowledged: Vec<ExecutionId>,
+    pub reached: Vec<ExecutionId>,
 }
 
 /// All rows of one execution.
@@ -194,6 +216,19 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         let keys = reader.gate_keys(&lane.id, ALL)?;
         lanes.push((lane, counts, keys));
     }
+    let mut flows = Vec::new();
+    for flow in reader.flows(&FlowScan::default(), ALL)? {
+        let id = flow.id.clone();
+        flows.push(FlowRecord {
+            flow,
+            standings: reader.standings(&id)?,
+            members: reader.members(&id, ALL)?.into_iter().map(|(member, _)| member.id).collect(),
+            edges: reader.edges(&id, &EdgesOf::Flow, ALL)?,
+            groups: reader.groups(&id, ALL)?,
+            unacknowledged: reader.unacknowledged(&id)?,
+            reached: reader.reached_members(&id, ALL)?,
+        });
+    }
     Ok(Census {
         executions,
         descending: descending.into_iter().map(|(execution, _)| execution.id).collect(),
@@ -203,6 +238,11 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         expired_leases: reader.expired_leases(far, None, None, ALL)?,
         lease_bounds: reader.event_bounds(Topic::Lease)?,
         completion_bounds: reader.event_bounds(Topic::Completion)?,
+        flows,
+        flow_work: reader.flow_work()?,
+        announced: reader.announced()?,
+        pending_group: reader.pending_group()?,
+        cancel_backlog: reader.cancel_backlog()?,
     })
 }
 

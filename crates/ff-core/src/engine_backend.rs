@@ -1256,7 +1256,10 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// node, an id given twice or already stored, a quorum that its node's edges cannot reach and
     /// whatever [`create_execution`](Self::create_execution) refuses is refused, naming the node.
     /// Safe to repeat: the same graph under the same id answers `Duplicate`; another graph under
-    /// that id is `Validation(InvalidInput)`.
+    /// that id is `Validation(InvalidInput)`. Graphs are the same if kind, namespace, tags, edges
+    /// and, in order, the nodes are: id, kind, lane, payload, policy, join, priority and tags. A
+    /// node's delay and deadline are instants that a repeat may compute anew; they are not
+    /// compared, and those of the first submit stand.
     #[cfg(feature = "core")]
     async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
         unavailable("submit_flow")

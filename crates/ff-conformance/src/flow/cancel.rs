@@ -115,6 +115,18 @@ pub async fn a_member_that_went_on_gets_no_further_attempt(bench: &Bench) {
     assert_eq!(graph.state(1).await, PublicState::Cancelled);
 }
 
+pub async fn a_member_that_went_on_ends_with_its_revoked_lease(bench: &Bench) {
+    let graph = graph(bench, 2, &[(0, 1)]).await;
+    let running = graph.claim(0).await;
+    cancel(bench, &graph.flow, CancelPending, NoWait).await.unwrap();
+
+    bench.engine.revoke_lease(bench.revoke_args(running.execution())).await.unwrap();
+
+    assert_eq!(graph.state(0).await, PublicState::Cancelled);
+    assert_eq!(graph.ends(0).await, 1);
+    assert_eq!(running.complete(None).await.must_be_not_active().terminal_outcome, "cancelled");
+}
+
 pub async fn flow_only_closes_the_flow_and_touches_no_member(bench: &Bench) {
     let graph = graph(bench, 2, &[(0, 1)]).await;
 

@@ -40,10 +40,22 @@ pub async fn the_same_graph_again_is_a_duplicate(bench: &Bench) {
     let again = bench.unchanged_by(bench.engine.submit_flow(args.clone())).await.unwrap();
 
     assert_eq!(again, SubmitFlowResult::Duplicate { flow_id: args.flow_id.clone() });
-    let mut other = args;
-    other.edges.pop();
-    let told = bench.unchanged_by(bench.engine.submit_flow(other)).await.must_be_invalid();
-    assert!(told.contains("another graph"), "{told}");
+    let mut later = args.clone();
+    later.nodes[1].execution.delay_until = Some(bench.after(10));
+    later.nodes[1].execution.execution_deadline_at = Some(bench.after(1_000));
+    let again = bench.unchanged_by(bench.engine.submit_flow(later)).await.unwrap();
+    assert_eq!(again, SubmitFlowResult::Duplicate { flow_id: args.flow_id.clone() });
+
+    let mut fewer = args.clone();
+    fewer.edges.pop();
+    let mut urgent = args.clone();
+    urgent.nodes[1].execution.priority += 1;
+    let mut tagged = args;
+    tagged.nodes[2].execution.tags.insert("app.owner".to_owned(), "x".to_owned());
+    for other in [fewer, urgent, tagged] {
+        let told = bench.unchanged_by(bench.engine.submit_flow(other)).await.must_be_invalid();
+        assert!(told.contains("another graph"), "{told}");
+    }
 }
 
 pub async fn a_cycle_is_refused_by_its_node(bench: &Bench) {

@@ -3,10 +3,14 @@
 //! A command names executions by slot and handles by age (0 is the newest), so it keeps a meaning
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
+use super::flow;
 use crate::dice::Dice;
 
 /// Executions of the world.
 pub const SLOTS: u8 = 6;
+
+/// Executions of the world with the nodes of its submitted graphs, which come behind the others.
+pub const ALL_SLOTS: u8 = SLOTS + flow::FLOWS * flow::NODES;
 
 /// The slot of the execution that was claimed last.
 pub const NEWEST: u8 = u8::MAX;
@@ -206,6 +210,7 @@ pub enum Command {
     Ping,
     Sweep,
     Time(Step),
+    Flow(flow::Call),
 }
 
 /// The operations that a full run must have seen succeed, by the names of the coverage table.
@@ -273,6 +278,10 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
     while commands.len() < length {
         if dice.chance(6) {
             commands.extend(burst(&mut dice));
+        } else if dice.chance(3) {
+            commands.extend(flow::burst(&mut dice).into_iter().map(Command::Flow));
+        } else if dice.chance(12) {
+            commands.push(Command::Flow(flow::call(&mut dice)));
         } else {
             commands.push(command(&mut dice));
         }
@@ -424,12 +433,16 @@ fn command(dice: &mut Dice) -> Command {
     }
 }
 
-fn small(dice: &mut Dice, bound: u64) -> u8 {
+pub(super) fn small(dice: &mut Dice, bound: u64) -> u8 {
     u8::try_from(dice.below(bound)).unwrap_or(0)
 }
 
-fn slot(dice: &mut Dice) -> u8 {
-    if dice.chance(35) { NEWEST } else { small(dice, u64::from(SLOTS)) }
+pub(super) fn slot(dice: &mut Dice) -> u8 {
+    match dice.below(100) {
+        0..=34 => NEWEST,
+        35..=84 => small(dice, u64::from(SLOTS)),
+        _ => small(dice, u64::from(ALL_SLOTS)),
+    }
 }
 
 fn lane(dice: &mut Dice) -> u8 {
@@ -470,7 +483,7 @@ fn age(dice: &mut Dice) -> u8 {
     }
 }
 
-fn proof(dice: &mut Dice) -> Proof {
+pub(super) fn proof(dice: &mut Dice) -> Proof {
     let tweak = if dice.chance(82) {
         Tweak::None
     } else {
@@ -488,7 +501,7 @@ fn proof(dice: &mut Dice) -> Proof {
     Proof { age: age(dice), tweak }
 }
 
-fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
+pub(super) fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
     let flaw = if dice.chance(flawed_percent) {
         dice.pick(&[
             Flaw::PayloadTooLarge,

@@ -18,6 +18,7 @@ use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::*;
 use ff_core::handle_codec::HandlePayload;
 use ff_core::machine::Limits;
+use ff_core::machine::limits::FLOW_PARTITION;
 use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::policy::{
     BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, StreamPolicy, TimeoutPolicy,
@@ -30,10 +31,11 @@ use ff_core::types::{
 use uuid::Uuid;
 
 use super::alphabet::{
-    Birth, CAPABILITIES, Command, Flaw, LANES, NEWEST, Policy, Proof, READS, Read, SLOTS, Source,
-    Step, Tweak, Worker,
+    ALL_SLOTS, Birth, CAPABILITIES, Command, Flaw, LANES, NEWEST, Policy, Proof, READS, Read,
+    SLOTS, Source, Step, Tweak, Worker,
 };
 use super::compare::{Answer, difference};
+use super::flow;
 use crate::probe::{Cursors, Engine, Pulse, Record};
 
 /// When the world's clock starts.
@@ -115,7 +117,7 @@ pub(crate) async fn run(
     Ok(world.tally)
 }
 
-struct World {
+pub(super) struct World {
     setup: Setup,
     pair: Pair,
     executions: Vec<ExecutionId>,
@@ -129,7 +131,7 @@ struct World {
 
 impl World {
     fn new(setup: Setup, pair: Pair) -> Self {
-        let executions = (0..SLOTS).map(|slot| execution_id(setup.seed, slot)).collect();
+        let executions = (0..ALL_SLOTS).map(|slot| execution_id(setup.seed, slot)).collect();
         Self {
             setup,
             pair,
@@ -166,10 +168,13 @@ impl World {
             }
         }
         self.now = self.engine_time().await?;
-        for slot in 0..SLOTS {
+        for slot in 0..ALL_SLOTS {
             for what in READS {
                 self.ask_both(&Command::Read { slot, what }).await?;
             }
+        }
+        for call in flow::last_reads() {
+            self.ask_both(&Command::Flow(call)).await?;
         }
         self.ask_both(&Command::ListLaneStatus).await
     }
@@ -279,7 +284,7 @@ impl World {
 
     // ---- What names stand for ----
 
-    fn id(&self, slot: u8) -> &ExecutionId {
+    pub(super) fn id(&self, slot: u8) -> &ExecutionId {
         if let (NEWEST, Some((_, held))) = (slot, self.held.last()) {
             return &held.execution_id;
         }
@@ -322,7 +327,7 @@ impl World {
         (kind, payload)
     }
 
-    fn handle(&self, engine: &Engine, proof: Proof) -> Handle {
+    pub(super) fn handle(&self, engine: &Engine, proof: Proof) -> Handle {
         let (kind, payload) = self.shown(proof);
         let mut handle = engine.handle(kind, &payload);
         match proof.tweak {
@@ -353,7 +358,7 @@ impl World {
         TimestampMs(self.now.0.saturating_add(by))
     }
 
-    fn birth(&self, birth: &Birth) -> CreateExecutionArgs {
+    pub(super) fn birth(&self, birth: &Birth) -> CreateExecutionArgs {
         let mut policy = policy(birth.policy, self.now);
         let needs = CAPABILITIES[usize::from(birth.needs)];
         if !needs.is_empty() {
@@ -401,7 +406,9 @@ fn execution_id(seed: u64, slot: u8) -> ExecutionId {
     random[..8].copy_from_slice(&seed.rotate_left(u32::from(slot)).to_le_bytes());
     let at = u64::try_from(EPOCH_MS).unwrap_or(0) + u64::from(slot);
     let uuid = uuid::Builder::from_unix_timestamp_millis(at, &random).into_uuid();
-    ExecutionId::from_parts(if slot < 4 { 3 } else { 250 }, uuid)
+    // Two of them lie where no flow can have them.
+    let can_join_flows = !(4..SLOTS).contains(&slot);
+    ExecutionId::from_parts(if can_join_flows { FLOW_PARTITION } else { 250 }, uuid)
 }
 
 fn policy(policy: Policy, now: TimestampMs) -> Option<ExecutionPolicy> {
@@ -868,6 +875,7 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
         Command::ServerTime => Answer::new("server_time_ms", backend.server_time_ms().await),
         Command::Ping => Answer::new("ping", backend.ping().await),
         Command::Sweep => Answer::new("sweep", engine.sweep().await),
+        Command::Flow(call) => flow::ask(engine, world, call).await,
         Command::Time(_) => unreachable!("both engines share the clock"),
     }
 }

@@ -11,6 +11,7 @@
 pub mod alphabet;
 pub(crate) mod compare;
 mod driver;
+pub mod flow;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -81,6 +82,7 @@ impl Report {
         let succeeded = driver::succeeded(&self.tally);
         OPERATIONS
             .into_iter()
+            .chain(flow::OPERATIONS)
             .filter(|operation| succeeded.get(operation).is_none_or(|count| *count == 0))
             .collect()
     }

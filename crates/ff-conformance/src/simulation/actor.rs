@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use ff_core::types::TimestampMs;
 
 use super::call::{Answer, Birth, Call, Deed, FITS_ALL, Grip, Held, LANES, Number};
+use super::flow::member;
+use super::waiting::{SHAPES, Wait};
 use crate::dice::Dice;
 
 /// What an actor sees of the world.
@@ -14,10 +16,29 @@ pub(crate) struct Scene<'a> {
     pub(crate) now_ms: u64,
     pub(crate) engine_now: TimestampMs,
     pub(crate) dice: &'a mut Dice,
+    pub(crate) seed: u64,
     /// Executions that a client has numbered so far.
     pub(crate) numbered: &'a mut Number,
+    /// Waitpoints in the order in which they were made.
+    pub(crate) board: &'a [Wait],
+    /// Flows numbered so far.
+    pub(crate) flows: &'a mut u32,
     /// The faults are over: finish what is open, begin nothing.
     pub(crate) is_healed: bool,
+}
+
+impl Scene<'_> {
+    /// An execution among the newest `back`, or somewhere in a new flow.
+    pub(crate) fn somebody(&mut self, back: u64) -> Number {
+        if *self.flows > 0 && self.dice.chance(30) {
+            let behind = u32::try_from(self.dice.below(2)).unwrap_or(0);
+            let place = u32::try_from(self.dice.below(5)).unwrap_or(0);
+            return member((*self.flows - 1).saturating_sub(behind), place);
+        }
+        let newest = u64::from(*self.numbered);
+        let number = newest.saturating_sub(1 + self.dice.below(back));
+        u32::try_from(number).unwrap_or(0)
+    }
 }
 
 /// What an actor does next.
@@ -56,6 +77,8 @@ struct Job {
     held: Held,
     renew_at_ms: u64,
     finish_at_ms: u64,
+    /// What it does first of all.
+    first: Option<Deed>,
     /// How it ends; `None` is a worker that never speaks of it again.
     ending: Option<Deed>,
     /// A lost job that the worker does not let go of.
@@ -104,14 +127,27 @@ impl Worker {
 
     fn take(&mut self, held: Held, scene: &mut Scene<'_>) {
         let dice = &mut *scene.dice;
-        let work_ms = if scene.is_healed { 100 } else { dice.pick(&[50, 1_000, 8_000, 30_000]) };
+        let work_ms: i64 =
+            if scene.is_healed { 100 } else { dice.pick(&[50, 1_000, 8_000, 30_000]) };
         self.results += 1;
         let complete = Deed::Complete { result: self.results };
+        let mut first = None;
         let ending = if scene.is_healed {
             Some(complete)
         } else {
             match dice.below(100) {
-                0..=59 => Some(complete),
+                0..=41 => Some(complete),
+                42..=54 => {
+                    let draw = u8::try_from(dice.below(u64::from(SHAPES))).unwrap_or(0);
+                    let later_ms = dice.pick(&[None, Some(20_000), Some(90_000), Some(600_000)]);
+                    let does = dice.pick(&[0, 1, 2, 3, 4]);
+                    let timeout = later_ms
+                        .map(|ms: i64| (TimestampMs(scene.engine_now.0 + work_ms + ms), does));
+                    let adopts = dice.chance(40);
+                    first = adopts.then_some(Deed::OpenWaitpoint { draw });
+                    Some(Deed::Suspend { draw, timeout, adopts })
+                }
+                55..=59 => Some(Deed::WaitChildren),
                 60..=76 => Some(Deed::Fail { is_permanent: dice.chance(15) }),
                 77..=84 => {
                     let by_ms = dice.pick(&[500, 10_000, 120_000]);
@@ -125,7 +161,8 @@ impl Worker {
         self.jobs.push(Job {
             held,
             renew_at_ms: scene.now_ms + u64::from(self.ttl_ms) / 3,
-            finish_at_ms: scene.now_ms + work_ms,
+            finish_at_ms: scene.now_ms + work_ms.unsigned_abs(),
+            first,
             ending,
             is_stubborn: dice.chance(30),
         });
@@ -152,7 +189,7 @@ impl Worker {
             };
         }
         let newest = u64::from(*scene.numbered).max(1);
-        let number = u32::try_from(scene.dice.below(newest)).unwrap_or(0);
+        let number = scene.somebody(newest);
         match scene.dice.below(4) {
             0 | 1 => Call::IssueClaimGrant { number, ttl_ms },
             2 => Call::IssueReclaimGrant { number },
@@ -177,6 +214,11 @@ impl Actor for Worker {
             });
         }
         let now_ms = scene.now_ms;
+        for job in &mut self.jobs {
+            if let Some(deed) = job.first.take() {
+                return hold(job.held.grip, deed, false);
+            }
+        }
         if let Some(job) = self.jobs.iter().find(|job| job.finish_at_ms <= now_ms) {
             let grip = job.held.grip;
             match job.ending {
@@ -216,7 +258,21 @@ impl Actor for Worker {
             }
             Call::Hold { grip, deed, is_forged } if !is_forged => {
                 let goes_on = answer.is_ok
-                    && matches!(deed, Deed::Renew | Deed::Progress(_) | Deed::Append(_));
+                    && matches!(
+                        deed,
+                        Deed::Renew
+                            | Deed::Progress(_)
+                            | Deed::Append(_)
+                            | Deed::OpenWaitpoint { .. }
+                    );
+                if answer.word == "AlreadySatisfied" {
+                    // What it waits for is there: it goes on under its lease.
+                    let complete = Deed::Complete { result: self.results };
+                    if let Some(job) = self.job_of(*grip) {
+                        job.ending = Some(complete);
+                    }
+                    return;
+                }
                 if goes_on {
                     return;
                 }
@@ -374,8 +430,7 @@ impl Actor for Operator {
         // Mostly what is new: the old has ended.
         let newest = u64::from(*scene.numbered);
         let back = scene.dice.pick(&[1, 4, 8, newest.max(1)]);
-        let number = newest.saturating_sub(1 + scene.dice.below(back));
-        let number = u32::try_from(number).unwrap_or(0);
+        let number = scene.somebody(back);
         Next::Ask(match scene.dice.below(100) {
             0..=14 => Call::CancelExecution(number),
             15..=34 => Call::Revoke(number),

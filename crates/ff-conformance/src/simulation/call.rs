@@ -10,6 +10,8 @@ use ff_core::policy::{
 };
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 
+use super::flow;
+use super::waiting::{self, Wait};
 use crate::dice::Dice;
 use crate::invariants::Caps;
 
@@ -46,11 +48,28 @@ pub(crate) enum Deed {
     Renew,
     Progress(u8),
     Append(u32),
-    Complete { result: u32 },
-    Fail { is_permanent: bool },
+    Complete {
+        result: u32,
+    },
+    Fail {
+        is_permanent: bool,
+    },
     Cancel,
-    Delay { until: TimestampMs },
+    Delay {
+        until: TimestampMs,
+    },
     Release,
+    /// Parks the attempt until what it depends on is done.
+    WaitChildren,
+    /// Makes a waitpoint for a suspension to come.
+    OpenWaitpoint {
+        draw: u8,
+    },
+    Suspend {
+        draw: u8,
+        timeout: Option<(TimestampMs, u8)>,
+        adopts: bool,
+    },
 }
 
 /// One call, or one thing that happens to the engine.
@@ -98,6 +117,8 @@ pub(crate) enum Call {
         is_open: bool,
     },
     ReadResult(Number),
+    Flow(u32, flow::Ask),
+    Wait(waiting::Ask),
     Sweep,
     /// A subscriber reads on; `anew` from its cursor over a new subscription.
     Follow {
@@ -140,6 +161,8 @@ pub(crate) struct Answer {
     pub(crate) until: Option<TimestampMs>,
     /// How many frames the stream has had.
     pub(crate) frames: Option<u64>,
+    /// Waitpoints that it made.
+    pub(crate) waits: Vec<Wait>,
 }
 
 /// All that a number stands for.
@@ -193,14 +216,17 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
         }),
         ..ExecutionPolicy::default()
     };
+    // A flow and all that is in it share one partition, and the flow's id is the key of the whole.
+    let is_member = flow::place_of(number).is_some();
+    let partition = if is_member { 0 } else { u16::try_from(number % 5).unwrap_or(0) };
     Plan {
-        id: ExecutionId::from_parts(u16::try_from(number % 5).unwrap_or(0), uuid),
+        id: ExecutionId::from_parts(partition, uuid),
         lane: LaneId::new(dice.pick(&LANES)),
         needs,
         caps,
         policy,
         priority: dice.pick(&[0, 0, 1, 5]),
-        key: dice.chance(30).then(|| format!("sim-{number}")),
+        key: (!is_member && dice.chance(30)).then(|| format!("sim-{number}")),
         is_timed,
     }
 }
@@ -225,6 +251,9 @@ impl Call {
                 Deed::Cancel => "cancel",
                 Deed::Delay { .. } => "delay",
                 Deed::Release => "release_lease",
+                Deed::WaitChildren => "wait_children",
+                Deed::OpenWaitpoint { .. } => "create_waitpoint",
+                Deed::Suspend { .. } => "suspend",
             },
             Self::CancelExecution(_) => "cancel_execution",
             Self::Revoke(_) => "revoke_lease",
@@ -232,6 +261,8 @@ impl Call {
             Self::ChangePriority(..) => "change_priority",
             Self::SetLane { .. } => "set_lane_state",
             Self::ReadResult(_) => "get_execution_result",
+            Self::Flow(_, ask) => ask.name(),
+            Self::Wait(ask) => ask.name(),
             Self::Sweep => "sweep",
             Self::Follow { .. } => "subscribe",
             Self::StepWall { .. } => "(wall clock)",
@@ -250,11 +281,14 @@ impl Call {
             | Self::Revoke(number)
             | Self::Replay(number)
             | Self::ChangePriority(number, _)
-            | Self::ReadResult(number) => Some(*number),
+            | Self::ReadResult(number)
+            | Self::Wait(waiting::Ask::Resume(number)) => Some(*number),
             Self::Create(_)
             | Self::Claim { .. }
             | Self::Hold { .. }
             | Self::SetLane { .. }
+            | Self::Flow(..)
+            | Self::Wait(_)
             | Self::Sweep
             | Self::Follow { .. }
             | Self::StepWall { .. } => None,
@@ -276,6 +310,9 @@ impl fmt::Display for Answer {
             let Grip { operation, nth } = held.grip;
             write!(f, " lease {operation}.{nth} (execution {}, epoch {}", held.number, held.epoch)?;
             write!(f, ", until {})", held.expires_at)?;
+        }
+        for Wait { grip, draw, place } in &self.waits {
+            write!(f, " waitpoint {}.{}-{draw}-{place}", grip.operation, grip.nth)?;
         }
         match self.until {
             Some(until) => write!(f, " until {until}"),

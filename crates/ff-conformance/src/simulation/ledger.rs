@@ -11,6 +11,7 @@ use ff_core::machine::transition::{CompletionEvent, LeaseEvent, LeaseEventKind};
 use ff_core::types::{ExecutionId, TimestampMs};
 
 use super::call::{Answer, Call, Deed, Number, Operation};
+use super::flow::{Ask, graph, member};
 use crate::invariants::{Delivered, Finding};
 use crate::probe::{Cursors, News};
 
@@ -47,6 +48,7 @@ pub(crate) struct Step<'a> {
 /// What the events say.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
+    seed: u64,
     pub(crate) cursors: Cursors,
     now: TimestampMs,
     known: BTreeMap<ExecutionId, Known>,
@@ -61,6 +63,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// Every lease event so far, as a subscriber is told it.
     pub(crate) fn leases_told(&self) -> &[Delivered] {
         &self.leases
@@ -74,6 +80,11 @@ impl Ledger {
     /// How many frames each attempt's stream has accepted.
     pub(crate) fn frames(&self) -> &BTreeMap<(ExecutionId, u32), u64> {
         &self.frames
+    }
+
+    /// The newest epoch of an execution, 0 before its first lease.
+    pub(crate) fn epoch(&self, id: &ExecutionId) -> u64 {
+        self.known.get(id).map_or(0, |known| known.epoch)
     }
 
     pub(crate) fn has_deadline(&self, id: &ExecutionId) -> bool {
@@ -117,14 +128,31 @@ impl Ledger {
         for (id, event) in news.lease_events {
             self.lease_event(id, &event)?;
         }
+        let replayed = step.execution.as_ref().filter(|_| {
+            matches!(step.operation.call, Call::Replay(_)) && step.answer.word == "Replayed"
+        });
+        let mut is_due = replayed.is_some();
         for (id, event) in news.completions {
+            // A replayed run may end in the same step: its edges are decided already.
+            let ends_anew = replayed == Some(&event.execution_id)
+                && self
+                    .known
+                    .get(&event.execution_id)
+                    .is_some_and(|known| known.is_ended && event.run == known.replays + 1);
+            if ends_anew && is_due {
+                self.replayed(&event.execution_id)?;
+                is_due = false;
+            }
             self.completion(id, &event)?;
+        }
+        if let Some(id) = replayed.filter(|_| is_due) {
+            self.replayed(id)?;
         }
         self.birth(step, &ids);
         self.claims(step, &ids)?;
         if let Some(before) = before {
             self.holder(step, &before, is_silent)?;
-            self.operator(step, &before)?;
+            self.operator(step)?;
         }
         Ok(())
     }
@@ -216,6 +244,13 @@ impl Ledger {
     }
 
     fn birth(&mut self, step: &Step<'_>, ids: &impl Fn(Number) -> Option<ExecutionId>) {
+        if let (Call::Flow(flow, Ask::Submit), true) = (&step.operation.call, step.answer.is_ok) {
+            for id in
+                (0..graph(self.seed, *flow).size).filter_map(|place| ids(member(*flow, place)))
+            {
+                self.known.entry(id).or_default();
+            }
+        }
         let Call::Create(births) = &step.operation.call else { return };
         for birth in births.iter().filter(|_| step.answer.is_ok) {
             let Some(id) = ids(birth.number) else { continue };
@@ -256,7 +291,10 @@ impl Ledger {
             && !before.is_ended;
         if let Some((told, replays)) = self.ends.get(&step.operation.call) {
             // Asked again, answered alike; a new run has no part in it.
-            if *replays == before.replays && told != step.answer {
+            let is_parked = matches!(deed, Deed::Suspend { .. });
+            // A suspension is remembered for a while only.
+            let is_forgotten = is_parked && !step.answer.is_ok;
+            if *replays == before.replays && told != step.answer && !is_forgotten {
                 let detail =
                     format!("{deed:?} at epoch {epoch} was answered {told}, now {}", step.answer);
                 return Err(found("I11", Some(id), detail));
@@ -295,7 +333,12 @@ impl Ledger {
                 known.expires_at = step.answer.until;
                 return Ok(());
             }
-            Deed::Progress(_) => return Ok(()),
+            Deed::Progress(_) | Deed::OpenWaitpoint { .. } => return Ok(()),
+            Deed::Suspend { .. } if step.answer.word == "AlreadySatisfied" => {
+                let told = (step.answer.clone(), before.replays);
+                self.ends.insert(step.operation.call.clone(), told);
+                return Ok(());
+            }
             Deed::Append(_) => {
                 let frames = self.frames.entry((id.clone(), step.attempt)).or_default();
                 *frames += 1;
@@ -307,34 +350,38 @@ impl Ledger {
             }
             Deed::Complete { .. } | Deed::Cancel => true,
             Deed::Fail { .. } => step.answer.word == "TerminalFailed",
-            Deed::Delay { .. } | Deed::Release => false,
+            Deed::Delay { .. } | Deed::Release | Deed::WaitChildren | Deed::Suspend { .. } => false,
         };
         if known.live.is_some() || known.is_ended != ends {
             let detail = format!("{deed:?} left {known:?}");
             return Err(found("I6", Some(id), detail));
         }
         known.not_before = if ends { None } else { step.answer.until };
-        if !matches!(deed, Deed::Delay { .. } | Deed::Release) {
+        if !matches!(deed, Deed::Delay { .. } | Deed::Release | Deed::WaitChildren) {
             let told = (step.answer.clone(), before.replays);
             self.ends.insert(step.operation.call.clone(), told);
         }
         Ok(())
     }
 
-    fn operator(&mut self, step: &Step<'_>, before: &Known) -> Result<(), Finding> {
+    /// A run begins again.
+    fn replayed(&mut self, id: &ExecutionId) -> Result<(), Finding> {
+        let known = self.known.entry(id.clone()).or_default();
+        // What is due is settled in front: a run may end and begin again in one step.
+        if !known.is_ended {
+            return Err(found("I23", Some(id), "replayed while it ran".to_owned()));
+        }
+        known.is_ended = false;
+        known.not_before = None;
+        known.replays += 1;
+        known.has_deadline = true;
+        Ok(())
+    }
+
+    fn operator(&mut self, step: &Step<'_>) -> Result<(), Finding> {
         let (Some(id), true) = (&step.execution, step.answer.is_ok) else { return Ok(()) };
         let known = self.known.entry(id.clone()).or_default();
         match &step.operation.call {
-            Call::Replay(_) if step.answer.word == "Replayed" => {
-                // What is due is settled in front: a run may end and begin again in one step.
-                if !before.is_ended && !known.is_ended {
-                    return Err(found("I23", Some(id), "replayed while it ran".to_owned()));
-                }
-                known.is_ended = false;
-                known.not_before = None;
-                known.replays += 1;
-                known.has_deadline = true;
-            }
             Call::CancelExecution(_) if !known.is_ended => {
                 return Err(found("I9", Some(id), "cancelled, but not ended".to_owned()));
             }

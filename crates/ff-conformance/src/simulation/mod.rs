@@ -14,11 +14,13 @@
 mod actor;
 mod call;
 mod fault;
+mod flow;
 mod follower;
 mod ledger;
 mod report;
 mod shorten;
 mod stage;
+mod waiting;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -177,7 +179,7 @@ fn simulate(
     stage.lines = is_verbose.then(Vec::new);
     let mut world = World::new(seed, stage);
     let ran = guarded(|| world.run());
-    let judged = ran.and_then(|()| judged(&world.stage, &runtime));
+    let judged = ran.and_then(|()| judged(&mut world.stage, &runtime));
     match judged {
         Ok(()) => Ok(Report::of(world)),
         Err(finding) => {
@@ -207,8 +209,9 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
 }
 
 /// The judgement of the whole run, at rest.
-fn judged(stage: &Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
+fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
     stage::check_streams(stage)?;
+    stage.check_flows_at_rest()?;
     let observed =
         runtime.block_on(observe(&stage.engine)).map_err(|error| stage::broken(&error))?;
     let findings = judge(&observed, std::slice::from_ref(&stage.history));

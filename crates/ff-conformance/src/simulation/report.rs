@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// Operations that a full run must have seen succeed.
-const OPERATIONS: [&str; 22] = [
+const OPERATIONS: [&str; 36] = [
     "create",
     "claim",
     "issue_claim_grant",
@@ -48,6 +48,20 @@ const OPERATIONS: [&str; 22] = [
     "set_lane_state",
     "get_execution_result",
     "subscribe",
+    "submit_flow",
+    "create_flow",
+    "add_execution_to_flow",
+    "set_edge_group_policy",
+    "stage_dependency_edge",
+    "apply_dependency_to_child",
+    "cancel_flow",
+    "wait_children",
+    "create_waitpoint",
+    "suspend",
+    "deliver_signal",
+    "deliver_approval_signal",
+    "rotate_waitpoint_hmac_secret_all",
+    "resume_execution",
 ];
 
 impl Report {

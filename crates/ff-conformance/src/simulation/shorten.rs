@@ -9,6 +9,7 @@ use super::call::{Call, Deed, FITS_ALL, LANES, Operation};
 use super::ledger::found;
 use super::report::Failure;
 use super::stage::Stage;
+use super::waiting;
 use super::world::{REST_MAX_MS, World};
 use super::{Plan, guarded, judged, runtime, setup};
 use crate::invariants::Finding;
@@ -98,7 +99,7 @@ fn perform(
         }
         if with_rest { rest(&mut stage) } else { Ok(()) }
     })?;
-    if with_rest { judged(&stage, &runtime) } else { Ok(()) }
+    if with_rest { judged(&mut stage, &runtime) } else { Ok(()) }
 }
 
 /// One worker that can run everything ends what is open.
@@ -122,6 +123,9 @@ fn rest(stage: &mut Stage) -> Result<(), Finding> {
         for held in claimed.held {
             let deed = Deed::Complete { result: 0 };
             perform(stage, at_ms, Call::Hold { grip: held.grip, deed, is_forged: false })?;
+        }
+        for number in stage.suspended() {
+            perform(stage, at_ms, Call::Wait(waiting::Ask::Resume(number)))?;
         }
         let engine_now = stage.now();
         let mut open = None;

@@ -18,8 +18,8 @@ use ff_core::handle_codec::{self, HandlePayload};
 use ff_core::partition::{Partition, PartitionFamily};
 use ff_core::state::LaneState;
 use ff_core::types::{
-    AttemptId, AttemptIndex, CancelSource, LaneId, LeaseId, Namespace, TimestampMs, WorkerId,
-    WorkerInstanceId,
+    AttemptId, AttemptIndex, CancelSource, ExecutionId, LaneId, LeaseId, Namespace, TimestampMs,
+    WorkerId, WorkerInstanceId,
 };
 use futures_util::FutureExt;
 use uuid::Uuid;
@@ -28,8 +28,10 @@ use super::call::{
     Answer, Birth, CAPABILITIES, Call, Deed, Grip, Held, LANES, Number, Operation, Plan, plan,
     strings,
 };
+use super::flow::Flows;
 use super::follower::Followers;
 use super::ledger::Ledger;
+use super::waiting::Waiting;
 use crate::invariants::{Finding, History, Op, Outcome, Record};
 use crate::model::Setup;
 use crate::probe::{Cursors, Engine};
@@ -61,7 +63,9 @@ pub(crate) struct Stage {
     /// Every call so far, where somebody repeats it.
     pub(crate) script: Option<Vec<Operation>>,
     setup: Setup,
-    plans: Vec<Plan>,
+    pub(super) flows: Flows,
+    pub(super) waiting: Waiting,
+    plans: BTreeMap<Number, Plan>,
     numbers: BTreeMap<Uuid, Number>,
     grips: BTreeMap<Grip, (HandleKind, HandlePayload)>,
     followers: Followers,
@@ -78,7 +82,7 @@ impl Stage {
     pub(crate) fn new(engine: Engine, setup: Setup) -> Self {
         Self {
             engine,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(setup.seed),
             history: History::default(),
             answers: BTreeMap::new(),
             operations: 0,
@@ -87,7 +91,9 @@ impl Stage {
             lines: None,
             script: None,
             setup,
-            plans: Vec::new(),
+            flows: Flows::default(),
+            waiting: Waiting::default(),
+            plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
             grips: BTreeMap::new(),
             followers: Followers::default(),
@@ -110,13 +116,24 @@ impl Stage {
     }
 
     pub(crate) fn plan(&mut self, number: Number) -> &Plan {
-        while self.plans.len() <= number as usize {
-            let next = u32::try_from(self.plans.len()).unwrap_or(u32::MAX);
-            let planned = plan(self.setup.seed, next);
-            self.numbers.insert(planned.id.uuid(), next);
-            self.plans.push(planned);
-        }
-        &self.plans[number as usize]
+        let (seed, numbers) = (self.setup.seed, &mut self.numbers);
+        self.plans.entry(number).or_insert_with(|| {
+            let planned = plan(seed, number);
+            numbers.insert(planned.id.uuid(), number);
+            planned
+        })
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.setup.seed
+    }
+
+    pub(crate) fn number_of_id(&self, id: &ExecutionId) -> Option<Number> {
+        self.numbers.get(&id.uuid()).copied()
+    }
+
+    pub(crate) fn id_of(&self, number: Number) -> Option<ExecutionId> {
+        self.plans.get(&number).map(|plan| plan.id.clone())
     }
 
     /// Lets time pass up to the operation's instant, performs it and checks what it did.
@@ -150,6 +167,10 @@ impl Stage {
         for (id, event) in &news.completions {
             (*id, event.run, event.at, &event.execution_id).hash(&mut self.digest);
         }
+        self.flows.announced(&news)?;
+        self.waiting.announced(&news)?;
+        let ended: Vec<ExecutionId> =
+            news.completions.iter().map(|(_, event)| event.execution_id.clone()).collect();
         let number = operation.call.number().or_else(|| match &operation.call {
             Call::Hold { grip, .. } => self.number_of(*grip),
             _ => None,
@@ -168,9 +189,10 @@ impl Stage {
             now,
         };
         let plans = &self.plans;
-        self.ledger.note(&step, news, |number: Number| {
-            plans.get(number as usize).map(|plan| plan.id.clone())
-        })?;
+        self.ledger
+            .note(&step, news, |number: Number| plans.get(&number).map(|plan| plan.id.clone()))?;
+        self.check_waiting(operation, answer, &ended)?;
+        self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
             let pulse =
@@ -182,8 +204,15 @@ impl Stage {
     }
 
     fn number_of(&self, grip: Grip) -> Option<Number> {
-        let (_, payload) = self.grips.get(&grip)?;
-        self.numbers.get(&payload.execution_id.uuid()).copied()
+        self.number_of_id(&self.execution_of(grip)?)
+    }
+
+    pub(super) fn execution_of(&self, grip: Grip) -> Option<ExecutionId> {
+        self.grips.get(&grip).map(|(_, payload)| payload.execution_id.clone())
+    }
+
+    pub(super) fn handle_of(&self, grip: Grip) -> Option<Handle> {
+        self.grips.get(&grip).map(|(kind, payload)| self.engine.handle(*kind, payload))
     }
 
     /// The epoch and the attempt that a call shows, and whether its execution has a deadline.
@@ -244,6 +273,8 @@ impl Stage {
             | Call::Replay(number)
             | Call::ChangePriority(number, _)
             | Call::ReadResult(number) => self.operate(operation, now, *number),
+            Call::Wait(ask) => self.ask_wait(now, ask),
+            Call::Flow(flow, ask) => self.ask_flow(operation, now, *flow, ask),
             Call::SetLane { lane, is_open } => {
                 let state = if *is_open { LaneState::Active } else { LaneState::Paused };
                 let lane = LaneId::new(LANES[usize::from(*lane) % LANES.len()]);
@@ -271,7 +302,13 @@ impl Stage {
         }
     }
 
-    fn record(&self, operation: &Operation, op: Op, answer: &Answer, now: TimestampMs) -> Record {
+    pub(super) fn record(
+        &self,
+        operation: &Operation,
+        op: Op,
+        answer: &Answer,
+        now: TimestampMs,
+    ) -> Record {
         let outcome = if answer.is_ok {
             Outcome::Ok(answer.word.clone())
         } else {
@@ -288,24 +325,7 @@ impl Stage {
     ) -> Result<Answer, Finding> {
         let mut batch = Vec::new();
         for birth in births {
-            let plan = self.plan(birth.number).clone();
-            batch.push(CreateExecutionArgs {
-                partition_id: plan.id.partition(),
-                execution_id: plan.id,
-                namespace: Namespace::new("sim"),
-                lane_id: plan.lane,
-                execution_kind: "sim".to_owned(),
-                input_payload: birth.number.to_le_bytes().to_vec(),
-                payload_encoding: None,
-                priority: plan.priority,
-                creator_identity: "sim".to_owned(),
-                idempotency_key: plan.key,
-                tags: std::collections::HashMap::new(),
-                policy: Some(plan.policy),
-                delay_until: birth.delay_until,
-                execution_deadline_at: birth.deadline_at,
-                now,
-            });
+            batch.push(self.birth_args(birth, now));
         }
         let said = if batch.len() == 1 {
             at_once(self.backend().create_execution(batch.swap_remove(0))).map(|row| vec![row])
@@ -331,6 +351,27 @@ impl Stage {
             self.history.records.push(record);
         }
         Ok(answer)
+    }
+
+    pub(super) fn birth_args(&mut self, birth: &Birth, now: TimestampMs) -> CreateExecutionArgs {
+        let plan = self.plan(birth.number).clone();
+        CreateExecutionArgs {
+            partition_id: plan.id.partition(),
+            execution_id: plan.id,
+            namespace: Namespace::new("sim"),
+            lane_id: plan.lane,
+            execution_kind: "sim".to_owned(),
+            input_payload: birth.number.to_le_bytes().to_vec(),
+            payload_encoding: None,
+            priority: plan.priority,
+            creator_identity: "sim".to_owned(),
+            idempotency_key: plan.key,
+            tags: std::collections::HashMap::new(),
+            policy: Some(plan.policy),
+            delay_until: birth.delay_until,
+            execution_deadline_at: birth.deadline_at,
+            now,
+        }
     }
 
     fn claim(
@@ -426,7 +467,7 @@ impl Stage {
         let mut payload = payload.clone();
         payload.lease_epoch.0 += u64::from(is_forged);
         let handle = self.engine.handle(*kind, &payload);
-        let backend = self.engine.backend();
+        let backend = self.engine.backend().clone();
         let result = match deed {
             Deed::Complete { result } => Some(format!("{} {result}", operation.by).into_bytes()),
             _ => None,
@@ -467,6 +508,17 @@ impl Stage {
             Deed::Delay { until } => {
                 let said = at_once(backend.delay(&handle, until));
                 (Op::Delay, Answer { until: Some(until), ..answered(&said, "ok")? })
+            }
+            Deed::OpenWaitpoint { draw } => {
+                (Op::Progress, self.open_waitpoint(&handle, &payload, (grip, draw))?)
+            }
+            Deed::Suspend { .. } => {
+                let answer = self.suspend(&handle, &payload, (grip, deed, now))?;
+                let is_over = answer.word != "AlreadySatisfied";
+                (if is_over { Op::Release } else { Op::Progress }, answer)
+            }
+            Deed::WaitChildren => {
+                (Op::Release, answered(&at_once(backend.wait_children(&handle)), "ok")?)
             }
             Deed::Release => {
                 (Op::Release, answered(&at_once(backend.release_lease(&handle)), "ok")?)
@@ -597,7 +649,7 @@ impl Stage {
     /// Makes the handle that a claim by an operator does not hand out.
     fn handle_of_bare(
         &self,
-        id: &ff_core::types::ExecutionId,
+        id: &ExecutionId,
         bare: &ClaimGrantOutcome,
         ttl_ms: u64,
     ) -> Result<Option<(HandleKind, HandlePayload)>, Finding> {
@@ -728,7 +780,7 @@ pub(crate) fn broken(error: &EngineError) -> Finding {
     Finding { invariant: "I1", execution: None, detail: format!("the engine is broken: {error:?}") }
 }
 
-fn answered<T>(said: &Result<T, EngineError>, word: &str) -> Result<Answer, Finding> {
+pub(super) fn answered<T>(said: &Result<T, EngineError>, word: &str) -> Result<Answer, Finding> {
     match said {
         Ok(_) => Ok(Answer { is_ok: true, word: word.to_owned(), ..Answer::default() }),
         Err(error) => match refused(error) {

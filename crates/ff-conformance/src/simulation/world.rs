@@ -17,8 +17,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::actor::{Actor, Client, Next, Operator, Scene, Way, Worker};
 use super::call::{Answer, Call, Number, Operation};
 use super::fault::{Counts, Fault, STRIKES, Weather};
+use super::flow::Submitter;
 use super::ledger::found;
 use super::stage::Stage;
+use super::waiting::{self, Person, Wait};
 use crate::dice::Dice;
 use crate::invariants::Finding;
 
@@ -74,6 +76,8 @@ pub(crate) struct World {
     now_ms: u64,
     roles: Vec<Role>,
     numbered: Number,
+    flows: u32,
+    board: Vec<Wait>,
     faults_until_ms: u64,
     is_healed: bool,
     sweep_every_ms: u64,
@@ -92,6 +96,8 @@ impl World {
         }
         actors.push(Box::new(Client::new(0, &mut dice)));
         actors.push(Box::new(Operator::new(&mut dice)));
+        actors.push(Box::new(Submitter::new(&mut dice)));
+        actors.push(Box::new(Person::new(&mut dice)));
         let roles = actors.into_iter().map(|actor| Role {
             actor,
             life: 0,
@@ -111,6 +117,8 @@ impl World {
             now_ms: 0,
             roles: roles.collect(),
             numbered: 0,
+            flows: 0,
+            board: Vec::new(),
             faults_until_ms: 30 * 60_000 + dice.below(10 * 60_000),
             is_healed: false,
             sweep_every_ms: dice.pick(&[2_000, 10_000, 30_000, u64::MAX / 4]),
@@ -150,6 +158,9 @@ impl World {
             }
             self.now_ms = next_ms;
             self.perform("world", Call::Sweep)?;
+            for number in self.stage.suspended() {
+                self.perform("world", Call::Wait(waiting::Ask::Resume(number)))?;
+            }
             let engine_now = self.stage.now();
             let mut open = None;
             for (id, waits_until) in self.stage.ledger.unfinished() {
@@ -285,6 +296,11 @@ impl World {
     fn arrive(&mut self, actor: usize, ask: u64, call: Call) -> Result<(), Finding> {
         let by = self.roles[actor].actor.name().to_owned();
         let answer = self.perform(&by, call)?;
+        for wait in &answer.waits {
+            if !self.board.contains(wait) {
+                self.board.push(*wait);
+            }
+        }
         if !self.befalls(Fault::LostReply) {
             let (transit_ms, life) = (self.transit_ms(), self.roles[actor].life);
             self.after(transit_ms, Event::Told { actor, life, ask, answer });
@@ -321,7 +337,10 @@ impl World {
             now_ms: self.now_ms,
             engine_now,
             dice: &mut self.dice,
+            seed: self.stage.seed(),
             numbered: &mut self.numbered,
+            flows: &mut self.flows,
+            board: &self.board,
             is_healed: self.is_healed,
         };
         match self.roles[actor].actor.wake(&mut scene) {
@@ -341,7 +360,10 @@ impl World {
             now_ms: self.now_ms,
             engine_now,
             dice: &mut self.dice,
+            seed: self.stage.seed(),
             numbered: &mut self.numbered,
+            flows: &mut self.flows,
+            board: &self.board,
             is_healed: self.is_healed,
         };
         self.roles[actor].actor.told(&call, answer, &mut scene);

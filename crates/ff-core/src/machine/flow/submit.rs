@@ -27,7 +27,10 @@ use crate::types::{EdgeId, ExecutionId, LaneId};
 /// Stores a flow, its executions, their edges and their joins in one go.
 ///
 /// Safe to repeat: the same graph under the same id answers `Duplicate`; another graph under that
-/// id, and an execution id that is stored already, are `Validation(InvalidInput)`. A node that
+/// id, and an execution id that is stored already, are `Validation(InvalidInput)`. Graphs are the
+/// same if kind, namespace, tags, edges and, in order, the nodes are: each with its id, kind, lane,
+/// payload, policy, join, priority and tags. A node's delay and deadline are not compared; those
+/// of the first submit stand. A node that
 /// [`Create`] refuses refuses the whole, with its place and id in the detail.
 #[derive(Debug, Clone)]
 pub struct SubmitFlow {
@@ -200,6 +203,8 @@ fn acyclic(args: &SubmitFlowArgs) -> Result<(), EngineError> {
     }
 }
 
+/// What makes two graphs the same. A node's delay and deadline are instants that a caller may
+/// compute anew for a repeat, so they are no part of it.
 fn digest(args: &SubmitFlowArgs) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
@@ -221,6 +226,9 @@ fn digest(args: &SubmitFlowArgs) -> [u8; 32] {
         add(&execution.input_payload);
         add(&serde_json::to_vec(&execution.policy).expect("a policy is numbers, text and lists"));
         add(&serde_json::to_vec(&node.join).expect("a join is a number and words"));
+        add(&execution.priority.to_le_bytes());
+        let tags: BTreeMap<_, _> = execution.tags.iter().collect();
+        add(&serde_json::to_vec(&tags).expect("tags are text"));
     }
     add(b"edges");
     for link in &args.edges {
@@ -408,7 +416,7 @@ mod tests {
     use crate::machine::flow::testing::{flow, flow_id, showing};
     use crate::machine::rows::Execution;
     use crate::state::PublicState;
-    use crate::types::Namespace;
+    use crate::types::{Namespace, TimestampMs};
 
     fn node(number: u128) -> FlowNode {
         let id = ExecutionId::from_parts(0, uuid::Uuid::from_u128(number + 1));
@@ -472,6 +480,27 @@ mod tests {
         let other = SubmitFlow::new(graph(2, &[])).unwrap();
         assert!(refusal(decide(&other, &showing(known))).contains("another graph"));
         assert!(refusal(decide(&other, &showing(flow()))).contains("another graph"));
+    }
+
+    #[test]
+    fn a_node_is_another_by_priority_or_tag_and_the_same_with_a_later_instant() {
+        let of = |change: fn(&mut CreateExecutionArgs)| {
+            let mut args = graph(1, &[]);
+            change(&mut args.nodes[0].execution);
+            digest(&args)
+        };
+        let plain = of(|_| {});
+        assert_ne!(plain, of(|node| node.priority += 1));
+        assert_ne!(plain, of(|node| node.lane_id = LaneId::new("another")));
+        let tag = |node: &mut CreateExecutionArgs| {
+            node.tags.insert("app.owner".to_owned(), "x".to_owned());
+        };
+        assert_ne!(plain, of(tag));
+        assert_eq!(plain, of(|node| node.delay_until = Some(TimestampMs(5))));
+        let deadline = |node: &mut CreateExecutionArgs| {
+            node.execution_deadline_at = Some(TimestampMs(5));
+        };
+        assert_eq!(plain, of(deadline));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::engine_error::{ContentionKind, StateKind};
 use crate::machine::execution::stored_reason;
 use crate::machine::fence::not_active;
 use crate::machine::transition::{LeaseEvent, LeaseEventKind};
-use crate::machine::{Command, Context, Footprint, Snapshot, Transition, Urgency, state};
+use crate::machine::{Command, Context, Footprint, Snapshot, Transition, Urgency, state, sweep};
 use crate::state::OwnershipState;
 use crate::types::{ExecutionId, LeaseEpoch, LeaseId, WorkerInstanceId};
 
-/// Ends a live lease at once; the execution waits for a reclaim and the holder is fenced.
+/// Ends a live lease at once; the execution waits for a reclaim and the holder is fenced. In a
+/// flow whose pending members are cancelled nobody reclaims: the execution ends as cancelled.
 ///
 /// Safe to repeat: an ended lease answers `AlreadySatisfied` (`already_revoked`,
 /// `already_expired`). Refused with `ExecutionNotActive`, `NoActiveLease`, or `StaleLease` when
@@ -87,12 +88,22 @@ impl Command for Revoke {
             LeaseEvent::of(LeaseEventKind::Revoked, execution, attempt, reason.as_str(), cx.now);
         let answer =
             Revoked::Revoked { lease_id: attempt.lease_id.clone(), epoch: execution.epoch };
-        Ok(Transition::unchanged(answer).put_attempt(lapsed).announce(event).put(
+        let revoked = Transition::unchanged(answer).put_attempt(lapsed).announce(event).put(
             execution,
             after,
             cx.now,
             "lease_revoked",
-        ))
+        );
+        // The lease kept a cancel of pending members away; without it the flow's mark reaches.
+        let mut rows = seen.clone();
+        rows.apply(&revoked.changes);
+        Ok(match sweep::settle(&rows, cx) {
+            None => revoked,
+            Some((ended, _)) => {
+                let answer = revoked.outcome.clone();
+                ended.after(revoked).answer(answer)
+            }
+        })
     }
 
     fn urgency(&self) -> Urgency {
