@@ -41,7 +41,7 @@ pub(crate) fn due(
 }
 
 pub(crate) fn agenda(conn: &SqliteSession<'_>, now: TimestampMs) -> Result<Agenda, EngineError> {
-    prepared(conn, statement::AGENDA)?
+    prepared(conn, statement::AGENDA_LOAD)?
         .query_row(params![now.0], |row| Ok(Agenda { due: row.get(0)?, flow_work: row.get(1)? }))
         .doing("see what stands in front of a claim")
 }
