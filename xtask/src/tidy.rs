@@ -93,6 +93,7 @@ fn findings_in(files: &Files) -> Vec<Finding> {
         statements_are_named_and_used,
         topics_have_a_suite,
         dependencies_point_one_way,
+        unsafe_code_is_in_one_crate,
         no_pending_snapshots,
         the_readme_lists_every_command,
     ];
@@ -285,6 +286,43 @@ fn dependencies_point_one_way(files: &Files, report: Report<'_>) {
     }
 }
 
+/// The workspace forbids `unsafe`, every member takes its lints, and one crate, which is not shipped, does not.
+fn unsafe_code_is_in_one_crate(files: &Files, report: Report<'_>) {
+    const EXCEPTION: &str = "crates/ff-faultvfs/Cargo.toml";
+    let has = |text: &str, section: &str, wanted: &str| {
+        let lines = text.lines().skip_while(|line| *line != section).skip(1);
+        lines.take_while(|line| !line.starts_with('[')).any(|line| line == wanted)
+    };
+    for (path, text) in files.texts("toml") {
+        if path == "Cargo.toml" {
+            if !has(text, "[workspace.lints.rust]", "unsafe_code = \"forbid\"") {
+                report(path, 1, "the workspace does not forbid `unsafe`".to_owned());
+            }
+        } else if path == EXCEPTION {
+            if !has(text, "[package]", "publish = false") {
+                report(
+                    path,
+                    1,
+                    "the crate with `unsafe` is for tests: `publish = false`".to_owned(),
+                );
+            }
+        } else if path.ends_with("/Cargo.toml") && !has(text, "[lints]", "workspace = true") {
+            report(path, 1, format!("takes no lints of the workspace; only {EXCEPTION} does not"));
+        }
+    }
+    let shipped = |path: &str| path.starts_with("crates/") && path.ends_with("/Cargo.toml");
+    for (path, text) in files.texts("toml").filter(|(path, _)| shipped(path)) {
+        let mut is_for_tests = false;
+        for (index, line) in text.lines().enumerate() {
+            if line.starts_with('[') {
+                is_for_tests = line == "[dev-dependencies]";
+            } else if line.starts_with("ff-faultvfs") && !is_for_tests {
+                report(path, index + 1, "`ff-faultvfs` is for tests only".to_owned());
+            }
+        }
+    }
+}
+
 /// A snapshot that somebody has not looked at is no test.
 fn no_pending_snapshots(files: &Files, report: Report<'_>) {
     for path in files.texts.keys().filter(|path| path.ends_with(".snap.new")) {
@@ -387,6 +425,27 @@ mod tests {
     }
 
     #[test]
+    fn unsafe_code_outside_its_one_crate_is_found() {
+        let root = ("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n");
+        let member = ("crates/a/Cargo.toml", "[package]\n[lints]\nworkspace = true\n");
+        let exception =
+            ("crates/ff-faultvfs/Cargo.toml", "[package]\npublish = false\n[lints.rust]\n");
+        assert_eq!(broken_by(&[root, member, exception]), Vec::<String>::new());
+
+        let allowed = ("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"warn\"\n");
+        assert_eq!(broken_by(&[allowed]).len(), 1);
+        let without = ("crates/b/Cargo.toml", "[package]\n[lints.rust]\nunused = \"warn\"\n");
+        assert_eq!(broken_by(&[root, without, exception]).len(), 1);
+        let published = ("crates/ff-faultvfs/Cargo.toml", "[package]\n");
+        assert_eq!(broken_by(&[root, published]).len(), 1);
+        let tested =
+            "[dev-dependencies]\nff-faultvfs.workspace = true\n[lints]\nworkspace = true\n";
+        assert!(broken_by(&[("crates/c/Cargo.toml", tested)]).is_empty());
+        let shipped = tested.replace("dev-dependencies", "dependencies");
+        assert_eq!(broken_by(&[("crates/c/Cargo.toml", &shipped)]).len(), 1);
+    }
+
+    #[test]
     fn a_topic_without_a_suite_is_found() {
         let machine = (
             "crates/ff-core/src/machine/lane.rs",
@@ -400,7 +459,8 @@ mod tests {
     #[test]
     fn a_backend_that_depends_on_another_is_found() {
         let manifest = "[dependencies]\nff-core.workspace = true\nff-backend-b.workspace = true\n\
-                        [dev-dependencies]\nff-backend-c.workspace = true\n";
+                        [dev-dependencies]\nff-backend-c.workspace = true\n\
+                        [lints]\nworkspace = true\n";
         assert_eq!(broken_by(&[("crates/ff-backend-a/Cargo.toml", manifest)]).len(), 1);
         assert_eq!(broken_by(&[("crates/ff-core/Cargo.toml", manifest)]).len(), 2);
         assert!(broken_by(&[("crates/ff-cli/Cargo.toml", manifest)]).is_empty());

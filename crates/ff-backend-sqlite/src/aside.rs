@@ -28,7 +28,7 @@ where
     std::thread::Builder::new()
         .name(thread.to_owned())
         .spawn(move || {
-            let done = open_reader(&backend.inner.location, BUSY)
+            let done = open_reader(&backend.inner.location, BUSY, backend.inner.vfs.as_deref())
                 .map_err(|error| unopened(&error))
                 .and_then(|conn| read(&conn));
             // Before the answer: whoever has it may expect the thread's share of the backend to be gone.

@@ -38,6 +38,8 @@ pub struct SqliteBackend {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) location: Location,
+    /// The VFS that connections go through, if it is not SQLite's default one.
+    pub(crate) vfs: Option<String>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -62,7 +64,7 @@ pub struct SqliteScannerConfig {
 
 impl Inner {
     pub(crate) fn new(
-        location: Location,
+        (location, vfs): (Location, Option<String>),
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
         (limits, secret_seed): (Limits, Option<u64>),
@@ -72,6 +74,7 @@ impl Inner {
     ) -> Self {
         Self {
             location,
+            vfs,
             shared,
             clock,
             limits,
@@ -265,7 +268,10 @@ where
         let (answer, effect) = match (self.write)(session, cx) {
             Ok((answer, opens_work)) => (Ok(answer), Effect::Accepted { opens_work }),
             Err(Refusal { error, is_undone: true }) => (Err(error), Effect::Undone),
-            Err(Refusal { error, is_undone: false }) => (Err(error), Effect::Refused),
+            Err(Refusal { error, is_undone: false }) => {
+                let effect = Effect::of(&error);
+                (Err(error), effect)
+            }
         };
         self.answer = Some(answer);
         effect

@@ -151,6 +151,19 @@ pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Errors after which nothing may be acknowledged any more: the disk did not keep what it was
+/// told to, or the file is not what it was.
+pub(crate) fn is_fatal(extended_code: i32) -> bool {
+    matches!(extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+        || matches!(primary(extended_code), ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+}
+
+/// The failure under `error`, if it is one of those.
+pub(crate) fn fatal_in(error: &EngineError) -> Option<&StorageError> {
+    let EngineError::Transport { source, .. } = error else { return None };
+    source.downcast_ref::<StorageError>().filter(|failure| is_fatal(failure.extended_code))
+}
+
 /// A stored value outside what the column may hold, named by table, column and row.
 ///
 /// `corrupt("ff_exec_core", "lifecycle_phase", &execution_id, "x")` reads

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use ff_core::{BackendError, BackendErrorKind};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
 
 use crate::error::{Doing as _, is_busy, opening, refused};
@@ -55,14 +56,18 @@ pub(crate) fn open_writer(
     location: &Location,
     durability: Durability,
     busy: Duration,
+    vfs: Option<&str>,
 ) -> Result<Connection, BackendError> {
     check_library()?;
+    if let Some(vfs) = vfs {
+        check_vfs(location, vfs)?;
+    }
     if let Location::File(path) = location {
         prepare_file(path)?;
         refuse_network(path)?;
-        inspect_log(location, path, busy)?;
+        inspect_log(location, path, busy, vfs)?;
     }
-    let conn = connect(location, busy)?;
+    let conn = connect(location, busy, vfs)?;
     if conn.is_readonly(MAIN_DB).opening("open the database")? {
         return Err(BackendError::Sqlite {
             kind: BackendErrorKind::Other,
@@ -96,8 +101,16 @@ pub(crate) fn open_writer(
 }
 
 /// Opens a connection that cannot write, on a database that [`open_writer`] has made.
-pub(crate) fn open_reader(location: &Location, busy: Duration) -> Result<Connection, BackendError> {
-    let conn = connect(location, busy)?;
+///
+/// It never checkpoints, not even when it is closed last: that is the writer's.
+pub(crate) fn open_reader(
+    location: &Location,
+    busy: Duration,
+    vfs: Option<&str>,
+) -> Result<Connection, BackendError> {
+    let conn = connect(location, busy, vfs)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .opening("configure the connection")?;
     set(&conn, "query_only", "ON")?;
     set(&conn, "cache_size", -READER_CACHE_KIB)?;
     Ok(conn)
@@ -115,11 +128,15 @@ fn check_library() -> Result<(), BackendError> {
 }
 
 /// A connection with the settings that all share; none of them writes to the file.
-fn connect(location: &Location, busy: Duration) -> Result<Connection, BackendError> {
+fn connect(
+    location: &Location,
+    busy: Duration,
+    vfs: Option<&str>,
+) -> Result<Connection, BackendError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = match location {
         // The path is absolute, so SQLite never takes it for a URI.
-        Location::File(path) => Connection::open_with_flags(path, flags),
+        Location::File(path) => open_file(path, flags, vfs),
         Location::Memory(name) => Connection::open_with_flags(
             memdb_uri(name),
             flags | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI,
@@ -134,6 +151,30 @@ fn connect(location: &Location, busy: Duration) -> Result<Connection, BackendErr
     set(&conn, "mmap_size", 0)?;
     set(&conn, "temp_store", "MEMORY")?;
     Ok(conn)
+}
+
+fn open_file(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+        None => Connection::open_with_flags(path, flags),
+    }
+}
+
+/// A connection in memory finds the VFS and asks nothing of it, so a name that is not there leaves no file behind.
+fn check_vfs(location: &Location, vfs: &str) -> Result<(), BackendError> {
+    if matches!(location, Location::Memory(_)) {
+        return Err(refused(format!(
+            "{} is not kept through a VFS: leave `{vfs}` out, or name a file",
+            named(location)
+        )));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match Connection::open_in_memory_with_flags_and_vfs(flags, vfs) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused(format!(
+            "SQLite cannot use the VFS `{vfs}`: {error}; register it in this process before the database is opened"
+        ))),
+    }
 }
 
 fn set(
@@ -229,14 +270,19 @@ fn unreachable_file(path: &Path, error: &std::io::Error) -> BackendError {
 /// foreign log into its file. Without a log, a writable connection leaves nothing behind either.
 ///
 /// A log that only a writer can recover hides the schema from such a connection; then the writable one judges.
-fn inspect_log(location: &Location, path: &Path, busy: Duration) -> Result<(), BackendError> {
+fn inspect_log(
+    location: &Location,
+    path: &Path,
+    busy: Duration,
+    vfs: Option<&str>,
+) -> Result<(), BackendError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if !Path::new(&log).exists() {
         return Ok(());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let found = Connection::open_with_flags(path, flags).and_then(|conn| {
+    let found = open_file(path, flags, vfs).and_then(|conn| {
         conn.busy_timeout(busy)?;
         look(&conn)
     });
@@ -324,7 +370,7 @@ mod tests {
     }
 
     fn writer(location: &Location) -> Result<Connection, BackendError> {
-        open_writer(location, Durability::Full, BUSY)
+        open_writer(location, Durability::Full, BUSY, None)
     }
 
     fn migrated(location: &Location) -> Connection {
@@ -357,7 +403,7 @@ mod tests {
         ] {
             assert_eq!(pragma::<i64>(&conn, name), value, "{name}");
         }
-        let conn = open_writer(&location, Durability::Normal, BUSY).unwrap();
+        let conn = open_writer(&location, Durability::Normal, BUSY, None).unwrap();
         assert_eq!(pragma::<i64>(&conn, "synchronous"), 1);
     }
 
@@ -369,7 +415,7 @@ mod tests {
             Location::Memory("a reader sees commits".to_owned()),
         ] {
             let writer = migrated(&location);
-            let reader = open_reader(&location, BUSY).unwrap();
+            let reader = open_reader(&location, BUSY, None).unwrap();
             writer
                 .execute("INSERT INTO ff_lane_registry (lane_id, registered_at_ms, registered_by) VALUES ('l', 1, 't')", [])
                 .unwrap();

@@ -47,6 +47,7 @@ pub struct SqliteOptions {
     readers: usize,
     busy_timeout: Duration,
     max_pages: Option<u32>,
+    vfs: Option<String>,
 }
 
 impl SqliteOptions {
@@ -63,6 +64,7 @@ impl SqliteOptions {
             readers: 2,
             busy_timeout: Duration::from_secs(5),
             max_pages: None,
+            vfs: None,
         }
     }
 
@@ -113,6 +115,26 @@ impl SqliteOptions {
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
+        self
+    }
+
+    /// Reaches the file through the SQLite VFS of this name instead of the default one. For tests and special storage.
+    ///
+    /// The VFS must be registered in this process and have shared memory, because the database keeps a write-ahead log;
+    /// what an acknowledgement is worth is then what its sync is worth. A name that is not registered is refused, and so
+    /// is a database in memory.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ff_backend_sqlite::SqliteOptions;
+    ///
+    /// let refused = SqliteOptions::new("ff.db").vfs("tape").open().await.unwrap_err();
+    /// assert!(refused.to_string().contains("register it"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn vfs(mut self, name: impl Into<String>) -> Self {
+        self.vfs = Some(name.into());
         self
     }
 
@@ -168,7 +190,8 @@ impl SqliteOptions {
     }
 
     fn start(self, location: Location) -> Result<Inner, BackendError> {
-        let mut conn = open_writer(&location, self.durability, self.busy_timeout)?;
+        let mut conn =
+            open_writer(&location, self.durability, self.busy_timeout, self.vfs.as_deref())?;
         migrate::migrate(&mut conn)?;
         if let Some(pages) = self.max_pages {
             conn.pragma_update(None, "max_page_count", pages).opening("bound the file")?;
@@ -178,7 +201,7 @@ impl SqliteOptions {
                 let watched = WatchedFile::new(path)
                     .map_err(|error| refused(format!("{}: {error}", path.display())))?;
                 let connections = (0..self.readers)
-                    .map(|_| open_reader(&location, self.busy_timeout))
+                    .map(|_| open_reader(&location, self.busy_timeout, self.vfs.as_deref()))
                     .collect::<Result<Vec<_>, _>>()?;
                 (Some(watched), connections)
             }
@@ -228,7 +251,7 @@ impl SqliteOptions {
             })
             .map_err(start_failed)?;
         let bounds = (self.limits, self.seed);
-        Ok(Inner::new(location, shared, clock, bounds, readers, thread, end))
+        Ok(Inner::new((location, self.vfs), shared, clock, bounds, readers, thread, end))
     }
 }
 

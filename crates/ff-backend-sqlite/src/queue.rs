@@ -12,6 +12,7 @@ use std::time::Duration;
 use ff_core::EngineError;
 use ff_core::machine::{Context, Urgency};
 
+use crate::error::fatal_in;
 use crate::session::SqliteSession;
 
 /// Commands that may wait at once. At 5,000 commands a second this is under two seconds of work.
@@ -36,7 +37,7 @@ pub(crate) trait Job: Send {
 }
 
 /// What a job's run did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// It was accepted; whether an idle worker may find something now.
     Accepted { opens_work: bool },
@@ -44,6 +45,23 @@ pub(crate) enum Effect {
     Undone,
     /// It was refused, or the store failed under it.
     Refused,
+    /// The store failed under it in a way after which nothing may be acknowledged any more.
+    Fatal { reason: String },
+}
+
+impl Effect {
+    /// What a run did that ended with `error`.
+    pub(crate) fn of(error: &EngineError) -> Self {
+        match fatal_in(error) {
+            Some(failure) => Self::Fatal { reason: stopped(&failure.to_string()) },
+            None => Self::Refused,
+        }
+    }
+}
+
+/// The writer's last words about a failure of the database.
+pub(crate) fn stopped(failure: &str) -> String {
+    format!("{failure}; the writer has stopped. Check the disk, run `ff verify`, and restart")
 }
 
 /// A job with its weight.

@@ -31,7 +31,7 @@ mod tests {
     use crate::open::{Durability, open_writer};
 
     async fn counts_what_the_writer_wrote(location: &Location) {
-        let mut writer = open_writer(location, Durability::Full, BUSY_TIMEOUT).unwrap();
+        let mut writer = open_writer(location, Durability::Full, BUSY_TIMEOUT, None).unwrap();
         migrate(&mut writer).unwrap();
         let pool = pool(location, 2);
         let rows: i64 =

@@ -122,7 +122,7 @@ impl Job for SweepJob {
             }
             Err(error) => {
                 tracing::warn!(%error, "a sweep failed; it is tried again");
-                (Came::Nowhere, Effect::Refused)
+                (Came::Nowhere, Effect::of(&error))
             }
         };
         self.result.store(came as u8, Ordering::SeqCst);

@@ -14,7 +14,8 @@ pub(crate) fn database() -> Connection {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("unit test {}", NEXT.fetch_add(1, Ordering::Relaxed));
     let location = Location::Memory(name);
-    let mut conn = open_writer(&location, Durability::Normal, Duration::from_secs(1)).unwrap();
+    let mut conn =
+        open_writer(&location, Durability::Normal, Duration::from_secs(1), None).unwrap();
     migrate(&mut conn).unwrap();
     conn
 }

@@ -36,14 +36,15 @@ use ff_core::machine::policy::until;
 use ff_core::machine::{Context, Limits, Urgency};
 use ff_core::store::{FlowReader, Reader, StreamWaiters, Topic, WorkerReader};
 use ff_core::types::TimestampMs;
-use rusqlite::{ffi, params};
+use rusqlite::config::DbConfig;
+use rusqlite::params;
 use tokio::sync::{broadcast, watch};
 
 use crate::OutboxEvent;
-use crate::error::{BACKEND, POOL_STORAGE, storage};
+use crate::error::{BACKEND, POOL_STORAGE, is_fatal, storage};
 use crate::identity::FileIdentity;
 use crate::log::Log;
-use crate::queue::{Closed, Effect, Queue, Queued, ReadJob, Turn};
+use crate::queue::{Closed, Effect, Queue, Queued, ReadJob, Turn, stopped};
 use crate::session::{Prepares as _, SqliteSession};
 use crate::{statement, sweep};
 
@@ -178,6 +179,19 @@ impl Writer<'_> {
         if self.file.is_some() && !self.shared.queue.has_failed() {
             let copied = log.checkpoint_at_end(&self.session);
             self.weigh(copied, "checkpoint the log at the end");
+        }
+        if self.shared.queue.has_failed() {
+            self.keep_log();
+        }
+    }
+
+    /// After a failed fsync the log is what the next start recovers from. Closing the connection would sync once more,
+    /// which may succeed without having kept anything, and then delete the log.
+    fn keep_log(&self) {
+        if let Err(error) =
+            self.session.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::error!(%error, "the log could not be kept");
         }
     }
 
@@ -344,6 +358,10 @@ impl Writer<'_> {
                     Self::lose(ran);
                     return;
                 }
+                Outcome::Fatal { reason } => {
+                    self.stop_with(ran, reason);
+                    return;
+                }
             }
             let is_full = ran.len() >= GROUP_MAX
                 || bytes >= GROUP_BYTES_MAX
@@ -364,10 +382,12 @@ impl Writer<'_> {
         let mut cx = Context::new(now, seed, &self.limits);
         self.session.begin_command();
         let effect = queued.job.run(&mut self.session, &mut cx);
-        if self.session.is_autocommit() {
-            return Outcome::RolledBack;
-        }
+        let is_rolled_back = self.session.is_autocommit();
         match effect {
+            Effect::Fatal { reason } => Outcome::Fatal { reason },
+            Effect::Accepted { .. } | Effect::Undone | Effect::Refused if is_rolled_back => {
+                Outcome::RolledBack
+            }
             Effect::Accepted { opens_work } => Outcome::Kept { opens_work },
             Effect::Undone => Outcome::Refused,
             Effect::Refused if self.session.total_changes() == before => Outcome::Refused,
@@ -402,6 +422,7 @@ impl Writer<'_> {
                     queued.job.answer(None);
                 }
                 Outcome::RolledBack => Self::lose(vec![queued]),
+                Outcome::Fatal { reason } => self.stop_with(vec![queued], reason),
             }
         }
     }
@@ -420,10 +441,7 @@ impl Writer<'_> {
             return;
         }
         if let Some(reason) = self.file.as_ref().filter(|_| changed).and_then(WatchedFile::moved) {
-            self.stop(reason);
-            for queued in ran {
-                queued.job.answer(Some(self.shared.queue.refusal()));
-            }
+            self.stop_with(ran, reason);
             return;
         }
         // Whoever is answered and subscribes then must not be told of what it knows.
@@ -516,10 +534,16 @@ impl Writer<'_> {
         if let Some(code) = error.sqlite_error().map(|error| error.extended_code)
             && is_fatal(code)
         {
-            self.stop(format!(
-                "could not {what}: {error} (SQLite code {code}); the writer has stopped. Check the \
-                 disk, run `ff verify`, and restart"
-            ));
+            self.stop(stopped(&format!("could not {what}: {error} (SQLite code {code})")));
+        }
+    }
+
+    /// Stops for good, and tells those whose transaction was not kept.
+    fn stop_with(&self, ran: Ran, reason: String) {
+        self.roll_back();
+        self.stop(reason);
+        for queued in ran {
+            queued.job.answer(Some(self.shared.queue.refusal()));
         }
     }
 
@@ -595,14 +619,7 @@ enum Outcome {
     Refused,
     Broken,
     RolledBack,
-}
-
-/// Errors after which nothing may be acknowledged any more: the disk did not keep what it was
-/// told to, or the file is not what it was.
-fn is_fatal(extended_code: i32) -> bool {
-    let primary = extended_code & 0xff;
-    matches!(extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
-        || matches!(primary, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+    Fatal { reason: String },
 }
 
 /// One error for each of several callers.

@@ -19,6 +19,9 @@ use ff_core::machine::flow::background::FlowWork;
 use ff_core::machine::flow::sibling::PendingGroup;
 use ff_core::machine::flow::{Announced, Edge, Flow, Group, Standings};
 use ff_core::machine::rows::{Attempt, Execution, Grant, GrantKind, Lane};
+use ff_core::machine::suspension::{
+    Observing, Signal, SignalTally, SigningKey, Suspension, Waitpoint,
+};
 use ff_core::machine::transition::{CompletionEvent, Event, LeaseEvent, TransitionRow};
 use ff_core::store::flow::{EdgesOf, FlowScan};
 use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Store, Topic};
@@ -58,6 +61,9 @@ pub struct Census {
     pub expired_leases: Vec<ExpiredLease>,
     pub lease_bounds: EventBounds,
     pub completion_bounds: EventBounds,
+    pub keys: Vec<SigningKey>,
+    pub expired_waitpoints: Vec<ExecutionId>,
+    pub open_suspensions: Vec<Suspension>,
     pub flows: Vec<FlowRecord>,
     pub flow_work: FlowWork,
     pub announced: Option<Announced>,
@@ -89,6 +95,10 @@ pub struct Record {
     pub result: Option<Vec<u8>>,
     pub claim_grant: Option<Grant>,
     pub reclaim_grant: Option<Grant>,
+    pub suspension: Option<Suspension>,
+    pub waitpoints: Vec<Waitpoint>,
+    pub signals: Vec<Signal>,
+    pub signal_tally: SignalTally,
 }
 
 /// Where a reader of both outboxes stands.
@@ -197,6 +207,11 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
     let mut executions = Vec::new();
     for (execution, _) in reader.scan(&Scan::default(), ALL)? {
         let footprint = Footprint::execution(&execution.id).with_payload().with_result();
+        let mut waiting = Footprint::execution(&execution.id);
+        waiting.suspension.suspension = true;
+        waiting.suspension.open = true;
+        waiting.suspension.observed = Observing::Yes;
+        let waiting = reader.load(&waiting)?.suspension;
         let claim = reader.load(&footprint.clone().with_grant(GrantKind::Claim))?;
         let reclaim = reader.load(&footprint.with_grant(GrantKind::Reclaim))?;
         executions.push(Record {
@@ -206,9 +221,16 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
             result: claim.result,
             claim_grant: claim.grant,
             reclaim_grant: reclaim.grant,
+            suspension: waiting.suspension,
+            waitpoints: waiting.waitpoints,
+            signals: waiting.observed,
+            signal_tally: waiting.tally,
             execution,
         });
     }
+    let mut ring = Footprint::default();
+    ring.suspension.keys = true;
+    let keys = reader.load(&ring)?.suspension.keys;
     let descending = reader.scan(&Scan { descending: true, ..Scan::default() }, ALL)?;
     let mut lanes = Vec::new();
     for lane in reader.lanes(None, ALL)? {
@@ -238,6 +260,9 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         expired_leases: reader.expired_leases(far, None, None, ALL)?,
         lease_bounds: reader.event_bounds(Topic::Lease)?,
         completion_bounds: reader.event_bounds(Topic::Completion)?,
+        keys,
+        expired_waitpoints: reader.expired_waitpoints(far, ALL)?,
+        open_suspensions: reader.open_suspensions(None, None, ALL)?,
         flows,
         flow_work: reader.flow_work()?,
         announced: reader.announced()?,

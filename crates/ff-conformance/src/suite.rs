@@ -496,6 +496,7 @@ macro_rules! behaviours {
                     all_upstreams_must_succeed
                     the_first_of_any_is_enough_and_starts_it_once
                     cancel_remaining_reaches_every_loser_once_and_fences_it
+                    a_loser_claimed_beside_the_end_that_decides_is_not_handed_out
                     let_run_leaves_the_losers_alone
                     a_quorum_is_met_by_its_kth_success
                     a_quorum_is_impossible_as_soon_as_too_few_are_left

@@ -81,6 +81,9 @@ pub(super) fn seen(
     Ok(seen)
 }
 
+/// Length of a signing key's secret.
+const SECRET_BYTES: usize = 32;
+
 fn keys(conn: &SqliteSession<'_>) -> Result<Vec<SigningKey>, EngineError> {
     let what = "load the signing keys";
     let mut statement = prepared(conn, statement::SIGNING_KEY_LIST)?;
@@ -88,9 +91,16 @@ fn keys(conn: &SqliteSession<'_>) -> Result<Vec<SigningKey>, EngineError> {
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing(what)? {
         let mut columns = Columns::of(row);
+        let kid = columns.text()?.to_owned();
+        let secret = columns.bytes()?.unwrap_or_default();
+        // Whoever knows that a key is short can sign with it.
+        if secret.len() != SECRET_BYTES {
+            let value = format_args!("{} bytes", secret.len());
+            return Err(corrupt("ff_waitpoint_hmac", "secret", format_args!("key {kid}"), value));
+        }
         found.push(SigningKey {
-            kid: columns.text()?.to_owned(),
-            secret: Secret::new(columns.bytes()?.unwrap_or_default()),
+            secret: Secret::new(secret),
+            kid,
             rotated_at: TimestampMs(columns.next()?),
             active: columns.next::<i64>()? != 0,
             expires_at: columns.instant()?,
@@ -476,4 +486,34 @@ fn suspend_dedup(
         created_at: TimestampMs(created_at),
         expires_at: TimestampMs(expires_at),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::database;
+
+    #[test]
+    fn a_secret_of_another_length_signs_and_verifies_nothing() {
+        for (length, is_read) in [(0, false), (31, false), (32, true), (33, false)] {
+            let conn = database();
+            conn.execute(
+                "INSERT INTO ff_waitpoint_hmac (kid, secret, rotated_at_ms) VALUES ('k1', zeroblob(?1), 0)",
+                [length],
+            )
+            .unwrap();
+
+            let read = keys(&SqliteSession::new(&conn)).map(|keys| keys.len());
+
+            match read {
+                Ok(count) => assert!(is_read && count == 1, "{length} bytes"),
+                Err(error) => {
+                    assert!(!is_read, "{length} bytes: {error}");
+                    let error = error.to_string();
+                    assert!(error.contains("ff_waitpoint_hmac.secret"), "{error}");
+                    assert!(error.contains("k1"), "{error}");
+                }
+            }
+        }
+    }
 }

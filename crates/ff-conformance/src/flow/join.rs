@@ -8,7 +8,7 @@ use ff_core::state::PublicState;
 
 use super::apply::draw;
 use super::stage::{edge, members};
-use super::{graph, joined};
+use super::{call, graph, joined, submitted};
 use crate::harness::{Bench, Refusal};
 
 fn any(on_satisfied: OnSatisfied) -> EdgeDependencyPolicy {
@@ -54,6 +54,24 @@ pub async fn cancel_remaining_reaches_every_loser_once_and_fences_it(bench: &Ben
     }
     assert_eq!(running.complete(None).await.must_be_not_active().terminal_outcome, "cancelled");
     assert_eq!(graph.state(4).await, PublicState::Waiting);
+}
+
+pub async fn a_loser_claimed_beside_the_end_that_decides_is_not_handed_out(bench: &Bench) {
+    let mut args = call(bench, 3, &[(0, 2), (1, 2)]);
+    args.nodes[2].join = EdgeDependencyPolicy::quorum(2, OnSatisfied::cancel_remaining());
+    args.nodes[0].execution.priority = 1;
+    let no_reclaims = bench.submit().timeouts(|timeouts| timeouts.max_reclaim_count = 0);
+    args.nodes[1].execution.policy = no_reclaims.args().policy;
+    let graph = submitted(bench, args).await;
+    let lost = graph.claim(1).await;
+    bench.let_lease_expire(&lost).await;
+
+    let work = bench.claim().batch(&["n0", "n1"], 2).await.unwrap();
+
+    assert!(work.is_empty(), "{work:?}");
+    assert_eq!(graph.state(1).await, PublicState::Failed);
+    assert_eq!(graph.state(0).await, PublicState::Cancelled);
+    assert_eq!(graph.state(2).await, PublicState::Skipped);
 }
 
 pub async fn let_run_leaves_the_losers_alone(bench: &Bench) {

@@ -4,6 +4,7 @@
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
 use super::flow;
+use super::suspension;
 use crate::dice::Dice;
 
 /// Executions of the world.
@@ -210,6 +211,7 @@ pub enum Command {
     Ping,
     Sweep,
     Time(Step),
+    Waiting(suspension::Call),
     Flow(flow::Call),
 }
 
@@ -282,6 +284,10 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
             commands.extend(flow::burst(&mut dice).into_iter().map(Command::Flow));
         } else if dice.chance(12) {
             commands.push(Command::Flow(flow::call(&mut dice)));
+        } else if dice.chance(3) {
+            commands.extend(suspension::burst(&mut dice));
+        } else if dice.chance(12) {
+            commands.push(Command::Waiting(suspension::call(&mut dice)));
         } else {
             commands.push(command(&mut dice));
         }
@@ -461,7 +467,7 @@ fn source(dice: &mut Dice) -> Source {
     dice.pick(&[Source::Operator, Source::Holder, Source::Holder, Source::Custom])
 }
 
-fn worker(dice: &mut Dice) -> Worker {
+pub(super) fn worker(dice: &mut Dice) -> Worker {
     Worker {
         number: small(dice, 3),
         // The full set fits everything; most claims shall find something.

@@ -6,6 +6,8 @@ use ff_core::EngineError;
 use ff_core::backend::{BackendTag, Handle, HandleKind};
 use ff_core::handle_codec::{self, HandlePayload};
 
+use super::suspension::Wait;
+
 /// Lines of context in front of a difference.
 const CONTEXT_LINES: usize = 4;
 
@@ -25,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) held: Vec<(HandleKind, HandlePayload)>,
     /// The lease that it granted without a handle.
     pub(crate) bare: Option<ff_core::contracts::ClaimGrantOutcome>,
+    /// The waitpoints it made, with their tokens.
+    pub(super) waits: Vec<Wait>,
 }
 
 impl Answer {
@@ -36,7 +40,7 @@ impl Answer {
             }
             Err(error) => (code_of_error(&error), neutral(&format!("{error:?}"))),
         };
-        Self { operation, code, text, held: Vec::new(), bare: None }
+        Self { operation, code, text, held: Vec::new(), bare: None, waits: Vec::new() }
     }
 
     /// Adds what a handle says, in place of its bytes.

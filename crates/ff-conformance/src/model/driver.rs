@@ -36,6 +36,7 @@ use super::alphabet::{
 };
 use super::compare::{Answer, difference};
 use super::flow;
+use super::suspension;
 use crate::probe::{Cursors, Engine, Pulse, Record};
 
 /// When the world's clock starts.
@@ -107,6 +108,10 @@ pub(crate) async fn run(
     thorough: bool,
 ) -> Result<Tally, Parted> {
     let mut world = World::new(setup, pair);
+    // A key that an engine draws by itself is random, and tokens with it.
+    let first_key = Command::Waiting(suspension::Call::Seed { kid: 0, secret: 0 });
+    let seeded = world.ask_both(&first_key).await;
+    seeded.map_err(|difference| Parted { step: 0, difference })?;
     for (step, command) in commands.iter().enumerate() {
         let everything = thorough || step % CENSUS_EVERY == CENSUS_EVERY - 1;
         let done = Box::pin(world.step(command, everything)).await;
@@ -122,10 +127,11 @@ pub(super) struct World {
     pair: Pair,
     executions: Vec<ExecutionId>,
     held: Vec<(HandleKind, HandlePayload)>,
+    pub(super) waits: Vec<suspension::Wait>,
     cursors: Cursors,
     next_due: Option<TimestampMs>,
     now: TimestampMs,
-    step: usize,
+    pub(super) step: usize,
     tally: Tally,
 }
 
@@ -137,6 +143,7 @@ impl World {
             pair,
             executions,
             held: Vec::new(),
+            waits: Vec::new(),
             cursors: Cursors::default(),
             next_due: None,
             now: TimestampMs(EPOCH_MS),
@@ -190,6 +197,7 @@ impl World {
         }
         *self.tally.entry((oracle.operation, oracle.code)).or_default() += 1;
         self.held.extend(oracle.held);
+        self.waits.extend(oracle.waits);
         if let (Some(bare), Command::IssueGrantAndClaim { slot, ttl }) = (oracle.bare, command) {
             self.hold_bare(&bare, *slot, *ttl).await?;
         }
@@ -343,7 +351,7 @@ impl World {
         handle
     }
 
-    fn fence(&self, proof: Proof) -> (ExecutionId, AttemptIndex, Option<LeaseFence>) {
+    pub(super) fn fence(&self, proof: Proof) -> (ExecutionId, AttemptIndex, Option<LeaseFence>) {
         let (_, payload) = self.shown(proof);
         let fence = LeaseFence {
             lease_id: payload.lease_id,
@@ -354,7 +362,7 @@ impl World {
         (payload.execution_id, payload.attempt_index, given.then_some(fence))
     }
 
-    fn later(&self, by: i64) -> TimestampMs {
+    pub(super) fn later(&self, by: i64) -> TimestampMs {
         TimestampMs(self.now.0.saturating_add(by))
     }
 
@@ -496,11 +504,11 @@ fn flaw(args: &mut CreateExecutionArgs, flaw: Flaw) {
     }
 }
 
-fn worker_id(worker: Worker) -> WorkerId {
+pub(super) fn worker_id(worker: Worker) -> WorkerId {
     WorkerId::new(format!("worker-{}", worker.number))
 }
 
-fn instance_id(worker: Worker) -> WorkerInstanceId {
+pub(super) fn instance_id(worker: Worker) -> WorkerInstanceId {
     WorkerInstanceId::new(format!("instance-{}", worker.number))
 }
 
@@ -517,11 +525,11 @@ fn claim_policy(worker: Worker) -> ClaimPolicy {
     ClaimPolicy::new(worker_id(worker), instance_id(worker), ttl, None)
 }
 
-fn lane(index: u8) -> LaneId {
+pub(super) fn lane(index: u8) -> LaneId {
     LaneId::new(LANES[usize::from(index) % LANES.len()])
 }
 
-fn partition(id: &ExecutionId) -> Partition {
+pub(super) fn partition(id: &ExecutionId) -> Partition {
     Partition { family: PartitionFamily::Flow, index: id.partition() }
 }
 
@@ -875,6 +883,7 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
         Command::ServerTime => Answer::new("server_time_ms", backend.server_time_ms().await),
         Command::Ping => Answer::new("ping", backend.ping().await),
         Command::Sweep => Answer::new("sweep", engine.sweep().await),
+        Command::Waiting(call) => suspension::ask(engine, world, call).await,
         Command::Flow(call) => flow::ask(engine, world, call).await,
         Command::Time(_) => unreachable!("both engines share the clock"),
     }

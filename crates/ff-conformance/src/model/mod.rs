@@ -12,6 +12,7 @@ pub mod alphabet;
 pub(crate) mod compare;
 mod driver;
 pub mod flow;
+pub mod suspension;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -83,6 +84,7 @@ impl Report {
         OPERATIONS
             .into_iter()
             .chain(flow::OPERATIONS)
+            .chain(suspension::OPERATIONS)
             .filter(|operation| succeeded.get(operation).is_none_or(|count| *count == 0))
             .collect()
     }
@@ -112,7 +114,7 @@ impl fmt::Display for Report {
                 .filter(|((name, _), _)| name == operation)
                 .map(|((_, code), count)| format!("{code} {count}"))
                 .collect();
-            writeln!(f, "{operation:<28}{}", codes.join(", "))?;
+            writeln!(f, "{operation:<34}{}", codes.join(", "))?;
         }
         let rare = self.tally.values().filter(|count| **count < 20).count();
         write!(

@@ -13,6 +13,7 @@ use ff_core::machine::Command;
 use ff_core::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use ff_core::machine::execution::{Complete, Fail};
 use ff_core::machine::lease::Renew;
+use ff_core::machine::suspension::DeliverSignal;
 use ff_core::state::PublicState;
 use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
@@ -57,6 +58,8 @@ enum Mistake {
     DrawsOtherIds,
     /// Forgets who failed: the reason is lost.
     LosesAReason,
+    /// Stores a signal without its payload.
+    EmptiesASignal,
     /// Breaks down in the middle.
     Panics,
 }
@@ -111,6 +114,11 @@ impl Store for Wrong {
             Mistake::RenewsTooLong => {
                 if let Some(renew) = any.downcast_mut::<Renew>() {
                     renew.ttl_ms += 1;
+                }
+            }
+            Mistake::EmptiesASignal => {
+                if let Some(signal) = any.downcast_mut::<DeliverSignal>() {
+                    signal.payload = None;
                 }
             }
             Mistake::LosesAReason => {
@@ -184,6 +192,7 @@ async fn every_mistake_is_caught_and_shrunk_to_a_few_commands() {
         Mistake::RenewsTooLong,
         Mistake::DrawsOtherIds,
         Mistake::LosesAReason,
+        Mistake::EmptiesASignal,
         Mistake::Panics,
     ] {
         let open = move |setup: Setup| async move {

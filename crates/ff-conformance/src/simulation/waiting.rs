@@ -487,13 +487,13 @@ impl Stage {
     ) -> Result<(), Finding> {
         let now = self.now();
         match &operation.call {
-            Call::Hold { grip, deed: Deed::Suspend { draw, timeout, .. }, .. } if answer.is_ok => {
-                if self.waiting.asked.insert(operation.call.clone()) {
-                    self.note_suspend(*grip, *draw, *timeout, answer)?;
-                }
+            Call::Hold { grip, deed: Deed::Suspend { draw, timeout, .. }, .. }
+                if answer.is_ok && self.waiting.asked.insert(operation.call.clone()) =>
+            {
+                self.note_suspend(*grip, *draw, *timeout, answer)?;
             }
             Call::Wait(Ask::Signal { sent, shows }) => {
-                self.note_signal(sent, *shows, answer, now)?
+                self.note_signal(sent, *shows, answer, now)?;
             }
             Call::Wait(Ask::Approve { wait, suffix }) => {
                 self.note_approval(*wait, *suffix, answer)?;

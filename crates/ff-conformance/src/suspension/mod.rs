@@ -66,7 +66,7 @@ pub async fn park(
 }
 
 /// A claimed execution that waits for any signal at `k`.
-pub async fn parked(bench: &Bench) -> (Held, SuspendOutcomeDetails) {
+pub(crate) async fn parked(bench: &Bench) -> (Held, SuspendOutcomeDetails) {
     let held = bench.claimed().await;
     let (details, _) = park(bench, &held, plain(bench)).await;
     (held, details)

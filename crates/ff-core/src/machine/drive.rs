@@ -25,12 +25,12 @@ use super::rows::Candidate;
 use super::suspension::ExpireWaitpoints;
 use super::sweep::{self, Due, Forget};
 use super::worker::Expire;
-use super::{Command, Context, Transition, gate, transition};
+use super::{Change, Command, Context, Transition, gate, transition};
 use crate::EngineError;
 use crate::engine_error::ValidationKind;
 use crate::state::LaneState;
 use crate::store::Reader;
-use crate::types::{DurationMs, LaneId, QuotaPolicyId, TimestampMs};
+use crate::types::{DurationMs, ExecutionId, LaneId, QuotaPolicyId, TimestampMs};
 
 /// A store inside one transaction: it loads, proposes and commits; it never decides.
 pub trait Session: Reader {
@@ -453,9 +453,7 @@ fn take_candidates<S: Session>(
             passed_over += 1;
             let Some(decided) = run_if_readable(session, &claim, cx)? else { continue };
             step.changed |= !decided.changes.is_empty();
-            if background::follows(&decided.changes, &decided.events) {
-                background::step(session, cx)?;
-            }
+            let follows = background::follows(&decided.changes, &decided.events);
             match decided.outcome {
                 ClaimDecision::Claimed(claimed) => {
                     passed_over -= 1;
@@ -472,9 +470,23 @@ fn take_candidates<S: Session>(
                 | ClaimDecision::Ended
                 | ClaimDecision::Skipped => {}
             }
+            if follows {
+                let followed = background::step(session, cx)?;
+                step.claimed.retain(|claimed| !lets_go(&followed.changes, &claimed.execution.id));
+            }
         }
     }
     Ok(())
+}
+
+/// Whether these changes end the lease of an execution: one candidate's end may decide a group
+/// whose remaining members, claimed a moment before, are cancelled with it.
+fn lets_go(changes: &[Change], id: &ExecutionId) -> bool {
+    let standing = changes.iter().rev().find_map(|change| {
+        let Change::PutExecution(row) = change else { return None };
+        (row.id == *id).then(|| row.is_leased())
+    });
+    standing == Some(false)
 }
 
 /// Whether a claim would find something: a candidate for this worker, or something due. A read

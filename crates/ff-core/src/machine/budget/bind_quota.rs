@@ -22,7 +22,7 @@ pub struct BindQuota {
 }
 
 impl Command for BindQuota {
-    const NAME: &'static str = "quota.bind";
+    const NAME: &'static str = "budget.bind_quota";
     type Outcome = BindQuotaResult;
 
     fn footprint(&self) -> Footprint {
@@ -57,7 +57,7 @@ pub struct UnbindQuota {
 }
 
 impl Command for UnbindQuota {
-    const NAME: &'static str = "quota.unbind";
+    const NAME: &'static str = "budget.unbind_quota";
     type Outcome = UnbindQuotaResult;
 
     fn footprint(&self) -> Footprint {

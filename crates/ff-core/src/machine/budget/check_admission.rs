@@ -33,7 +33,7 @@ impl CheckAdmission {
 }
 
 impl Command for CheckAdmission {
-    const NAME: &'static str = "quota.check_admission";
+    const NAME: &'static str = "budget.check_admission";
     type Outcome = CheckAdmissionResult;
 
     fn footprint(&self) -> Footprint {

@@ -15,7 +15,7 @@ pub struct CreateQuotaPolicy {
 }
 
 impl Command for CreateQuotaPolicy {
-    const NAME: &'static str = "quota.create_policy";
+    const NAME: &'static str = "budget.create_quota_policy";
     type Outcome = CreateQuotaPolicyResult;
 
     fn footprint(&self) -> Footprint {

@@ -14,7 +14,7 @@ pub struct ReleaseAdmission {
 }
 
 impl Command for ReleaseAdmission {
-    const NAME: &'static str = "quota.release_admission";
+    const NAME: &'static str = "budget.release_admission";
     type Outcome = ReleaseAdmissionResult;
 
     fn footprint(&self) -> Footprint {
