@@ -308,3 +308,31 @@ pub(super) fn add_event(conn: &SqliteSession<'_>, event: &SignalEvent) -> Result
     ];
     run(conn, statement::SIGNAL_EVENT_ADD, "announce a signal", values).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::database;
+
+    #[test]
+    fn what_a_load_has_told_of_waits_counts_until_waiting_is_written() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+        let [id, other] = [1, 2].map(|number| ExecutionId::from_parts(0, Uuid::from_u128(number)));
+
+        session.note_no_waits(&id);
+        assert!(session.has_no_waits(&id) && !session.has_no_waits(&other));
+        let end =
+            Write::End { execution_id: other, at: TimestampMs(1), reason: "ended".to_owned() };
+        write(&session, &end).unwrap();
+        assert!(session.has_no_waits(&id), "an end opens nothing");
+
+        write(&session, &Write::DropSuspension { execution_id: id.clone() }).unwrap();
+        assert!(!session.has_no_waits(&id));
+        session.note_no_waits(&id);
+        session.begin_command();
+        assert!(!session.has_no_waits(&id), "another command looks for itself");
+    }
+}
