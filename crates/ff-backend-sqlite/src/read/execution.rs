@@ -183,6 +183,7 @@ mod tests {
     use ff_core::machine::execution::{Complete, Create};
     use ff_core::machine::lease::Claimer;
     use ff_core::machine::{Context, Fence, Limits};
+    use ff_core::store::{FlowReader as _, Reader as _};
     use ff_core::types::{DurationMs, LaneId, Namespace, WorkerId, WorkerInstanceId};
 
     use super::*;
@@ -288,5 +289,34 @@ mod tests {
                 "completion_event/add",
             ]
         );
+    }
+
+    #[test]
+    fn the_agenda_finds_what_the_lists_find() {
+        let conn = database();
+        let mut session = SqliteSession::new(&conn);
+        let id = [7_u8; 16];
+        let one = |sql: &str| conn.execute(sql, [&id[..]]).unwrap();
+        let insert = [
+            "INSERT INTO ff_pending_cancel_groups VALUES (0, ?1, ?1, 1)",
+            "INSERT INTO ff_cancel_backlog (partition_key, flow_id, requested_at_ms, cancellation_policy)
+             VALUES (0, ?1, 1, 'cancel_all')",
+            "INSERT INTO ff_completion_event (partition_key, execution_id, flow_id, outcome, occurred_at_ms)
+             VALUES (0, ?1, ?1, 'success', 1)",
+        ];
+        for (insert, delete) in
+            insert.iter().zip(["pending_cancel_groups", "cancel_backlog", "completion_event"])
+        {
+            assert_eq!(session.agenda(NOW).unwrap(), Agenda::default());
+            assert!(!session.flow_work().unwrap().is_any());
+            one(insert);
+            assert_eq!(
+                session.agenda(NOW).unwrap(),
+                Agenda { due: false, flow_work: true },
+                "{insert}"
+            );
+            assert!(session.flow_work().unwrap().is_any(), "{insert}");
+            one(&format!("DELETE FROM ff_{delete} WHERE flow_id = ?1"));
+        }
     }
 }
