@@ -131,11 +131,8 @@ fn is_busy(gate: &GateReport) -> bool {
 
 fn evidence_rows(gate: &GateReport, now: i64) -> Vec<Vec<comfy_table::Cell>> {
     // How the workers stand is said by the gate itself.
-    let facts: Vec<_> = gate
-        .evidence
-        .iter()
-        .filter(|fact| !matches!(fact, GateEvidence::Workers { .. }))
-        .collect();
+    let facts: Vec<_> =
+        gate.evidence.iter().filter(|fact| !matches!(fact, GateEvidence::Workers { .. })).collect();
     let mut lines: Vec<_> =
         facts.iter().take(EVIDENCE_SHOWN).map(|fact| evidence(fact, now)).collect();
     if facts.len() > EVIDENCE_SHOWN {
