@@ -8,7 +8,6 @@ use crate::backend::{
     AppendFrameOutcome, Frame, Handle, PatchKind, SummaryDocument, TailVisibility,
 };
 use crate::contracts::{STREAM_READ_HARD_CAP, StreamCursor, StreamFrame, StreamFrames};
-use crate::engine_error::ValidationKind;
 use crate::machine::limits::STREAM_PAGE_MAX_BYTES;
 use crate::machine::stream::rows::SEQ_MAX;
 use crate::machine::stream::{self, AppendFrame, Closing, FrameId};
