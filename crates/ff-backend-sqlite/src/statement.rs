@@ -32,6 +32,7 @@ macro_rules! statements {
 }
 
 statements! {
+    AGENDA_LOAD = "agenda/load",
     ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
     ATTEMPT_FORGET = "attempt/forget",
     ATTEMPT_HIGHEST_EPOCH = "attempt/highest_epoch",
@@ -299,6 +300,21 @@ mod tests {
         ),
         ("edge/reaches", "SCAN reached", "the nodes of one flow, each once"),
         ("flow/members", "USE TEMP B-TREE FOR ORDER BY", "the members of one flow"),
+        (
+            "agenda/load",
+            "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",
+            "its head",
+        ),
+        (
+            "agenda/load",
+            "SCAN ff_pending_cancel_groups USING COVERING INDEX ff_pending_cancel_groups_queue",
+            "its head",
+        ),
+        (
+            "agenda/load",
+            "SCAN ff_cancel_backlog USING COVERING INDEX ff_cancel_backlog_open",
+            "its head",
+        ),
         (
             "flow/work",
             "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",
