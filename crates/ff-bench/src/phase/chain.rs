@@ -29,7 +29,7 @@ const WARM_UP: usize = 2;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> {
     bench.progress.say("chains of ten, engine and floor in turn");
-    let pairs = bench.pick(30, 4);
+    let pairs = bench.pick(18, 4);
     let tape = record(bench, (WARM_UP + pairs) * FLOWS)?;
     let engine = bench.runtime.block_on(Engine::open(&bench.migrated("chain-engine")?))?;
     let conn = open(&bench.migrated("chain-floor")?)?;

@@ -18,7 +18,7 @@ use crate::stats::{Stopwatch, number};
 use crate::tape::{Operation, Player, Recorder, Tape};
 
 /// Frames of one slice of one client.
-const FRAMES: usize = 200;
+const FRAMES: usize = 100;
 
 const WARM_UP: usize = 3;
 
@@ -81,7 +81,7 @@ pub(super) fn record(bench: &Bench, frames: usize) -> Result<Tape, BenchError> {
 
 /// Frames in a second, per pair of slices: engine, floor.
 fn one_stream(bench: &Bench) -> Result<Vec<(f64, f64)>, BenchError> {
-    let pairs = bench.pick(30, 4);
+    let pairs = bench.pick(24, 4);
     let tape = record(bench, (WARM_UP + pairs) * FRAMES)?;
     let engine = bench.runtime.block_on(Engine::open(&bench.migrated("frame-engine")?))?;
     let handle = bench.runtime.block_on(async {

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> {
     bench.progress.say("signal to resumed worker, engine and floor in turn");
-    let pairs = bench.pick(30, 2);
+    let pairs = bench.pick(20, 2);
     let tape = record(bench, (WARM_UP + pairs) * RESUMES)?;
     let engine = bench.runtime.block_on(Engine::open(&bench.migrated("signal-engine")?))?;
     let conn = open(&bench.migrated("signal-floor")?)?;

@@ -41,7 +41,7 @@ const NEWEST_FRAME: &str = "SELECT ts_ms, seq, fields, mode, number, lease_epoch
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> {
     bench.progress.say("append to blocked tail, engine and floor in turn");
-    let pairs = bench.pick(30, 2);
+    let pairs = bench.pick(20, 2);
     let mut streamed = None;
     let tape = bench.record("tail-tape", async |engine, recorder: &mut Recorder| {
         let (id, handle) = streaming(engine).await?;
