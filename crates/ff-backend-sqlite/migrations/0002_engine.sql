@@ -436,6 +436,14 @@ CREATE INDEX ff_worker_registry_expiry
 
 CREATE INDEX ff_worker_registry_event_age ON ff_worker_registry_event (event_kind, event_at_ms);
 
+-- What a worker announced stays known after it is gone.
+ALTER TABLE ff_worker_registry_event ADD COLUMN lanes TEXT;
+ALTER TABLE ff_worker_registry_event ADD COLUMN capabilities_csv TEXT;
+
+CREATE INDEX ff_worker_registry_event_announced
+    ON ff_worker_registry_event (namespace, event_at_ms DESC, worker_instance_id DESC)
+    WHERE event_kind = 'registered';
+
 -- Gate key ----------------------------------------------------------------------------------------------------------
 -- gate_key is the BINARY-sorted, comma-joined list of the capabilities an execution needs, '' when it needs none.
 -- The engine inserts the capabilities first and then the execution with its key, so none of these triggers writes for

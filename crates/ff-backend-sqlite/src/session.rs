@@ -385,6 +385,14 @@ impl WorkerReader for SqliteSession<'_> {
         read::worker::events(self, limit)
     }
 
+    fn announcements(
+        &mut self,
+        namespace: &Namespace,
+        limit: usize,
+    ) -> Result<Vec<RegistryEvent>, EngineError> {
+        read::worker::announcements(self, namespace, limit)
+    }
+
     fn leases_held(
         &mut self,
         now: TimestampMs,

@@ -250,6 +250,7 @@ statements! {
     WAITPOINT_PUT = "waitpoint/put",
     WAITPOINT_TRIM = "waitpoint/trim",
     WORKER_REGISTRY_EVENT_ADD = "worker_registry_event/add",
+    WORKER_REGISTRY_EVENT_ANNOUNCED = "worker_registry_event/announced",
     WORKER_REGISTRY_EVENT_LIST = "worker_registry_event/list",
     WORKER_REGISTRY_EVENT_TRIM = "worker_registry_event/trim",
     WORKER_REGISTRY_LAPSED = "worker_registry/lapsed",
