@@ -246,10 +246,11 @@ impl State {
                     policy.updated_at = *at;
                 }
             }
-            Write::DropReservation { quota_policy_id, execution_id, active } => {
+            Write::DropReservation { quota_policy_id, execution_id, active, at } => {
                 budgets.reservations.remove(&(quota_policy_id.clone(), key(execution_id)));
                 if let Some(policy) = budgets.quotas.get_mut(quota_policy_id) {
                     policy.active = *active;
+                    policy.updated_at = *at;
                 }
             }
             Write::Park { execution_id, lane, gate, look_at } => {

@@ -428,6 +428,14 @@ impl WorkerReader for MemorySession<'_> {
         Ok(self.state.workers.events(limit))
     }
 
+    fn announcements(
+        &mut self,
+        namespace: &Namespace,
+        limit: usize,
+    ) -> Result<Vec<RegistryEvent>, EngineError> {
+        Ok(self.state.workers.announcements(namespace, limit))
+    }
+
     fn leases_held(
         &mut self,
         now: TimestampMs,

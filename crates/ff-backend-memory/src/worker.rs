@@ -97,6 +97,17 @@ impl Workers {
         self.events.values().take(limit).cloned().collect()
     }
 
+    pub(crate) fn announcements(&self, namespace: &Namespace, limit: usize) -> Vec<RegistryEvent> {
+        self.events
+            .values()
+            .rev()
+            .filter(|event| event.kind == RegistryEventKind::Registered)
+            .filter(|event| event.namespace == *namespace)
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
     /// Removes lines of the history that are out of date, at most `limit` of each kind; answers
     /// how many.
     pub(crate) fn trim(&mut self, now: TimestampMs, before: TimestampMs, limit: usize) -> usize {

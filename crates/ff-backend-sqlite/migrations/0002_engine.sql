@@ -279,7 +279,7 @@ END;
 ALTER TABLE ff_waitpoint_hmac ADD COLUMN expires_at_ms INTEGER;
 
 -- The contract's row of a suspension stays after its end. satisfied_set holds what each leaf of the condition has
--- counted; member_map stays empty, signals are rows.
+-- counted; member_map is for tools, signals are rows.
 ALTER TABLE ff_suspension_current ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ff_suspension_current ADD COLUMN attempt_index INTEGER;
 ALTER TABLE ff_suspension_current ADD COLUMN requested_by TEXT;
@@ -435,6 +435,14 @@ CREATE INDEX ff_worker_registry_expiry
     ON ff_worker_registry (last_heartbeat_ms + liveness_ttl_ms, namespace, worker_instance_id);
 
 CREATE INDEX ff_worker_registry_event_age ON ff_worker_registry_event (event_kind, event_at_ms);
+
+-- What a worker announced stays known after it is gone.
+ALTER TABLE ff_worker_registry_event ADD COLUMN lanes TEXT;
+ALTER TABLE ff_worker_registry_event ADD COLUMN capabilities_csv TEXT;
+
+CREATE INDEX ff_worker_registry_event_announced
+    ON ff_worker_registry_event (namespace, event_at_ms DESC, worker_instance_id DESC)
+    WHERE event_kind = 'registered';
 
 -- Gate key ----------------------------------------------------------------------------------------------------------
 -- gate_key is the BINARY-sorted, comma-joined list of the capabilities an execution needs, '' when it needs none.

@@ -146,6 +146,8 @@ pub(crate) struct LoadedExecution {
     /// Whether `raw_fields` holds nothing but what the engine itself writes, so that nothing is lost when it is
     /// written whole.
     pub(crate) is_plain: bool,
+    /// Whether its end closes a suspension or a waitpoint; not asked unless it is active.
+    pub(crate) has_waits: Option<bool>,
     attempt_id: Option<Uuid>,
     lease_id: Option<Uuid>,
     outcome: StoredOutcome,
@@ -281,6 +283,7 @@ pub(crate) fn execution(
         None => 0,
         Some(_) => unsigned("ff_attempt", "lease_epoch", &id, highest_epoch()?)?,
     };
+    let has_waits = columns.next()?;
     let current = attempt(&id, &mut columns)?;
 
     let outcome = match (lifecycle_phase, outcome) {
@@ -365,6 +368,7 @@ pub(crate) fn execution(
     let loaded = LoadedExecution {
         execution,
         is_plain,
+        has_waits,
         attempt_id: fields.current_attempt_id.0,
         lease_id: fields.current_lease_id.0,
         outcome,

@@ -16,8 +16,8 @@ use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::machine::{Footprint, Snapshot, Transition};
 use ff_core::store::flow::{EdgesOf, FlowReader, FlowScan};
 use ff_core::store::{
-    EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan, StreamKey,
-    StreamReader, Topic, WorkerReader,
+    Agenda, EventBounds, ExpiredLease, FrameRange, LaneCounts, LaneStanding, Reader, Scan,
+    StreamKey, StreamReader, Topic, WorkerReader,
 };
 use ff_core::types::{
     EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
@@ -39,11 +39,17 @@ pub(crate) struct SqliteSession<'c> {
     statements: Box<[Cell<Option<Statement<'c>>>]>,
     /// The execution that the current command loaded last, if its `raw_fields` holds nothing but what the engine writes.
     plain: Cell<Option<RowVersion>>,
+    /// The execution that the current command loaded last and found to have no open suspension and no open waitpoint;
+    /// empty once one may have been opened.
+    no_waits: Cell<Option<(u16, Uuid)>>,
     /// The streams that were written to since they were last asked for.
     touched: Vec<StreamKey>,
     /// Footprints that were loaded.
     #[cfg(test)]
     pub(crate) loads: usize,
+    /// Places of the statements that were used, in order.
+    #[cfg(test)]
+    pub(crate) used: std::cell::RefCell<Vec<usize>>,
 }
 
 /// One version of an execution's row.
@@ -67,15 +73,34 @@ impl<'c> SqliteSession<'c> {
             conn,
             statements,
             plain: Cell::new(None),
+            no_waits: Cell::new(None),
             touched: Vec::new(),
             #[cfg(test)]
             loads: 0,
+            #[cfg(test)]
+            used: std::cell::RefCell::default(),
         }
     }
 
     /// Forgets what the last command has seen: others may have written since.
     pub(crate) fn begin_command(&self) {
         self.plain.set(None);
+        self.no_waits.set(None);
+    }
+
+    /// Remembers that the end of an execution has nothing to close, as long as nothing is opened.
+    pub(crate) fn note_no_waits(&self, id: &ExecutionId) {
+        self.no_waits.set(Some((id.partition(), id.uuid())));
+    }
+
+    /// Forgets it: something was written about somebody's waiting.
+    pub(crate) fn forget_no_waits(&self) {
+        self.no_waits.set(None);
+    }
+
+    /// Whether the end of an execution has nothing to close. If nobody knows, it may have.
+    pub(crate) fn has_no_waits(&self, id: &ExecutionId) -> bool {
+        self.no_waits.get() == Some((id.partition(), id.uuid()))
     }
 
     /// Remembers a row whose `raw_fields` the next version may replace whole.
@@ -130,6 +155,8 @@ impl<'c> Prepares for SqliteSession<'c> {
         Self: 's;
 
     fn hold(&self, named: Named) -> rusqlite::Result<Held<'_, 'c>> {
+        #[cfg(test)]
+        self.used.borrow_mut().push(named.place);
         let place = &self.statements[named.place];
         let statement = match place.take() {
             Some(statement) => statement,
@@ -358,6 +385,14 @@ impl WorkerReader for SqliteSession<'_> {
         read::worker::events(self, limit)
     }
 
+    fn announcements(
+        &mut self,
+        namespace: &Namespace,
+        limit: usize,
+    ) -> Result<Vec<RegistryEvent>, EngineError> {
+        read::worker::announcements(self, namespace, limit)
+    }
+
     fn leases_held(
         &mut self,
         now: TimestampMs,
@@ -377,6 +412,10 @@ impl Reader for SqliteSession<'_> {
 
     fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError> {
         read::execution::due(self, now, limit)
+    }
+
+    fn agenda(&mut self, now: TimestampMs) -> Result<Agenda, EngineError> {
+        read::execution::agenda(self, now)
     }
 
     fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError> {

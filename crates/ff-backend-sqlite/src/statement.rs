@@ -32,6 +32,7 @@ macro_rules! statements {
 }
 
 statements! {
+    AGENDA_LOAD = "agenda/load",
     ATTEMPT_EXTEND_LEASE = "attempt/extend_lease",
     ATTEMPT_FORGET = "attempt/forget",
     ATTEMPT_HIGHEST_EPOCH = "attempt/highest_epoch",
@@ -230,6 +231,7 @@ statements! {
     SUSPENSION_FORGET = "suspension/forget",
     SUSPENSION_LIST = "suspension/list",
     SUSPENSION_LOAD = "suspension/load",
+    SUSPENSION_LOAD_MAP = "suspension/load_map",
     SUSPENSION_PUT = "suspension/put",
     TRANSITION_ADD = "transition/add",
     TRANSITION_FORGET = "transition/forget",
@@ -249,6 +251,7 @@ statements! {
     WAITPOINT_PUT = "waitpoint/put",
     WAITPOINT_TRIM = "waitpoint/trim",
     WORKER_REGISTRY_EVENT_ADD = "worker_registry_event/add",
+    WORKER_REGISTRY_EVENT_ANNOUNCED = "worker_registry_event/announced",
     WORKER_REGISTRY_EVENT_LIST = "worker_registry_event/list",
     WORKER_REGISTRY_EVENT_TRIM = "worker_registry_event/trim",
     WORKER_REGISTRY_LAPSED = "worker_registry/lapsed",
@@ -299,6 +302,21 @@ mod tests {
         ),
         ("edge/reaches", "SCAN reached", "the nodes of one flow, each once"),
         ("flow/members", "USE TEMP B-TREE FOR ORDER BY", "the members of one flow"),
+        (
+            "agenda/load",
+            "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",
+            "its head",
+        ),
+        (
+            "agenda/load",
+            "SCAN ff_pending_cancel_groups USING COVERING INDEX ff_pending_cancel_groups_queue",
+            "its head",
+        ),
+        (
+            "agenda/load",
+            "SCAN ff_cancel_backlog USING COVERING INDEX ff_cancel_backlog_open",
+            "its head",
+        ),
         (
             "flow/work",
             "SCAN ff_completion_event USING INDEX ff_completion_event_unresolved",

@@ -13,8 +13,8 @@ use std::time::Duration;
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::backend::UsageDimensions;
 use ff_core::contracts::{
-    BindQuotaArgs, CreateBudgetArgs, CreateQuotaPolicyArgs, QuotaTarget, RecordSpendArgs,
-    ReportUsageAdminArgs, ReportUsageResult,
+    BindQuotaArgs, CreateBudgetArgs, CreateQuotaPolicyArgs, Gate, GateEvidence, GateReport,
+    GateVerdict, QuotaTarget, RecordSpendArgs, ReportUsageAdminArgs, ReportUsageResult,
 };
 use ff_core::engine_backend::EngineBackend as _;
 use ff_core::policy::ExecutionPolicy;
@@ -114,8 +114,16 @@ async fn a_row_that_cannot_be_read_admits_nothing_and_holds_up_no_other_work() {
         let told = engine.read_execution_info(&held_up).await.unwrap().unwrap().blocking_detail;
         assert!(told.contains("ff_budget_"), "{told}");
         assert!(engine.get_budget_status(&budget).await.is_err());
-        engine.explain(&held_up).await.unwrap();
+        let told = gate(&engine, &held_up, Gate::Budget).await;
+        assert_eq!(told.verdict, GateVerdict::Unknown, "{told:?}");
+        assert!(told.detail.contains("ff_budget_"), "{told:?}");
     }
+}
+
+async fn gate(engine: &SqliteBackend, id: &ExecutionId, which: Gate) -> GateReport {
+    let told = engine.explain(id).await.unwrap();
+    let found = told.gates.iter().rfind(|gate| gate.gate == which).cloned();
+    found.unwrap_or_else(|| panic!("no gate {which:?}: {told:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,15 +133,57 @@ async fn a_quota_that_cannot_be_read_admits_nothing() {
     let engine = open(&path).await;
     a_quota_on_the_lane(&engine, 5).await;
     let conn = Connection::open(&path).unwrap();
-    submit(&engine, None).await;
-    for damage in [
-        "UPDATE ff_quota_policy SET active_concurrency_cap = -1",
-        "UPDATE ff_lane_registry SET quota_policy_id = 'nobody'",
+    let id = submit(&engine, None).await;
+    for (damage, place) in [
+        ("UPDATE ff_quota_policy SET active_concurrency_cap = -1", "active_concurrency_cap"),
+        ("UPDATE ff_lane_registry SET quota_policy_id = 'nobody'", "ff_lane_registry"),
     ] {
         conn.execute_batch(damage).unwrap();
 
         assert!(claim(&engine, "w", 30_000, 9, None).await.unwrap().is_empty(), "{damage}");
+        let told = gate(&engine, &id, Gate::Quota).await;
+        assert_eq!(told.verdict, GateVerdict::Unknown, "{told:?}");
+        assert!(told.detail.contains(place), "{told:?}");
+        let summary = engine.explain(&id).await.unwrap().summary;
+        assert!(summary.contains(place), "{summary}");
     }
+}
+
+/// The row of the execution counts; what its attempt says beside it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_its_execution_disagrees_with_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ff.db");
+    let engine = open(&path).await;
+    let conn = Connection::open(&path).unwrap();
+    let id = submit(&engine, None).await;
+    claim(&engine, "w", 30_000, 1, None).await.unwrap();
+
+    conn.execute_batch(
+        "UPDATE ff_exec_core SET lifecycle_phase = 'runnable', ownership_state = 'unowned',
+            eligibility_state = 'eligible_now', public_state = 'waiting'",
+    )
+    .unwrap();
+    let told = gate(&engine, &id, Gate::Lifecycle).await;
+    assert_eq!(told.verdict, GateVerdict::Open, "{told:?}");
+    assert!(
+        matches!(
+            told.evidence[..],
+            [GateEvidence::Lease { .. }, GateEvidence::Inconsistent { .. }]
+        ),
+        "{told:?}"
+    );
+    assert!(engine.explain(&id).await.unwrap().position.is_some());
+
+    conn.execute_batch(
+        "UPDATE ff_exec_core SET lifecycle_phase = 'active', ownership_state = 'leased',
+            eligibility_state = 'not_applicable', public_state = 'active';
+        DELETE FROM ff_attempt",
+    )
+    .unwrap();
+    let told = gate(&engine, &id, Gate::Lifecycle).await;
+    assert_eq!(told.verdict, GateVerdict::Unknown, "{told:?}");
+    assert!(told.detail.contains("no lease is stored"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

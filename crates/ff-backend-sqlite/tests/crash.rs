@@ -23,11 +23,20 @@ use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::EngineError;
-use ff_core::backend::{FailureClass, FailureReason};
-use ff_core::contracts::{CancelExecutionArgs, ClaimedWork};
+use ff_core::backend::{
+    FailureClass, FailureReason, Frame, FrameKind, HandleKind, UsageDimensions,
+};
+use ff_core::contracts::{
+    CancelExecutionArgs, ClaimedWork, CreateBudgetArgs, CreateExecutionArgs, DeliverSignalArgs,
+    FlowLink, FlowNode, ResumeCondition, ResumePolicy, SignalMatcher, SubmitFlowArgs, SuspendArgs,
+    SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
+};
 use ff_core::engine_backend::EngineBackend as _;
 use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy};
-use ff_core::types::{CancelSource, TimestampMs};
+use ff_core::types::{
+    BudgetId, CancelSource, FlowId, SignalId, SuspensionId, TimestampMs, WaitpointId,
+};
+use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 use serial_test::serial;
 use support::{PATIENCE, Stopwatch, claim, options, work};
@@ -90,6 +99,35 @@ enum Line {
         epoch: u64,
         attempt: u32,
     },
+    /// A graph: its first member, and those behind it.
+    Flow {
+        flow: Uuid,
+        first: Uuid,
+        behind: Vec<Uuid>,
+    },
+    /// One unit of the budget, under a key of its own.
+    Spend {
+        key: String,
+    },
+    Frame {
+        id: Uuid,
+        attempt: u32,
+        place: String,
+        payload: String,
+    },
+    /// Accepted at a waitpoint that one signal is enough for.
+    Signal {
+        id: Uuid,
+        epoch: u64,
+        waitpoint: Uuid,
+        signal: Uuid,
+    },
+    /// What a resumed claim was shown.
+    Observed {
+        id: Uuid,
+        epoch: u64,
+        signals: Vec<Uuid>,
+    },
     /// An error that no fault of this harness explains.
     Broken {
         error: String,
@@ -117,6 +155,9 @@ fn child() {
             Err(error) => return ledger.add(&Line::Broken { error: error.to_string() }),
         };
         ledger.add(&Line::Opened { us: u64::try_from(watch.elapsed().as_micros()).unwrap() });
+        if let Err(error) = engine.create_budget(budget()).await {
+            ledger.add(&Line::Broken { error: error.to_string() });
+        }
         let tasks = (0..TASKS).map(|task| {
             let (engine, ledger) = (Arc::clone(&engine), Arc::clone(&ledger));
             let mut dice = Dice::new(seed, u64::from(task));
@@ -178,17 +219,11 @@ async fn submit(
         tokio::time::sleep(Duration::from_millis(20)).await;
         return Ok(());
     }
+    if dice.one_in(8) {
+        submit_graph(engine, ledger, dice).await?;
+    }
     for _ in 0..8 {
-        let mut args = work(&dice.next().to_le_bytes());
-        args.policy = Some(ExecutionPolicy {
-            retry_policy: Some(RetryPolicy {
-                max_retries: 50,
-                backoff: BackoffStrategy::Fixed { delay_ms: 20 },
-                retryable_categories: Vec::new(),
-            }),
-            max_reclaim_count: 1_000,
-            ..ExecutionPolicy::default()
-        });
+        let args = sturdy(dice);
         let id = args.execution_id.clone();
         engine.create_execution(args).await?;
         ledger.add(&Line::Create { id: id.uuid() });
@@ -211,6 +246,65 @@ async fn submit(
         }
     }
     Ok(())
+}
+
+/// Work that is tried until it succeeds.
+fn sturdy(dice: &mut Dice) -> CreateExecutionArgs {
+    let mut args = work(&dice.next().to_le_bytes());
+    args.policy = Some(ExecutionPolicy {
+        retry_policy: Some(RetryPolicy {
+            max_retries: 50,
+            backoff: BackoffStrategy::Fixed { delay_ms: 20 },
+            retryable_categories: Vec::new(),
+        }),
+        max_reclaim_count: 1_000,
+        ..ExecutionPolicy::default()
+    });
+    args
+}
+
+/// A first member, one behind it, and one behind both.
+async fn submit_graph(
+    engine: &Arc<SqliteBackend>,
+    ledger: &Ledger,
+    dice: &mut Dice,
+) -> Result<(), EngineError> {
+    let flow = dice.uuid();
+    let nodes: Vec<FlowNode> = (0..3).map(|_| FlowNode::new(sturdy(dice))).collect();
+    let ids: Vec<Uuid> = nodes.iter().map(|node| node.execution.execution_id.uuid()).collect();
+    let args = SubmitFlowArgs {
+        flow_id: FlowId::from_uuid(flow),
+        flow_kind: "crash".to_owned(),
+        namespace: "tests".into(),
+        tags: BTreeMap::new(),
+        nodes,
+        edges: vec![FlowLink::new(0, 1), FlowLink::new(0, 2), FlowLink::new(1, 2)],
+    };
+    engine.submit_flow(args).await?;
+    ledger.add(&Line::Flow { flow, first: ids[0], behind: ids[1..].to_vec() });
+    Ok(())
+}
+
+/// The budget that all workers spend.
+const BUDGET: BudgetId = BudgetId::from_uuid(Uuid::from_u128(0xB));
+
+const UNITS: &str = "units";
+
+/// Nothing bounds it: what is spent is to be counted.
+fn budget() -> CreateBudgetArgs {
+    CreateBudgetArgs {
+        budget_id: BUDGET,
+        scope_type: "team".to_owned(),
+        scope_id: "crash".to_owned(),
+        enforcement_mode: "strict".to_owned(),
+        on_hard_limit: String::new(),
+        on_soft_limit: String::new(),
+        reset_interval_ms: 0,
+        dimensions: vec![UNITS.to_owned()],
+        hard_limits: vec![0],
+        soft_limits: vec![0],
+        now: TimestampMs(0),
+    }
 }
 
 async fn serve(
@@ -250,6 +344,31 @@ async fn finish(
         engine.renew(&taken.handle).await?;
         ledger.add(&Line::Renew { id, epoch });
     }
+    if taken.handle.kind == HandleKind::Resumed {
+        let seen = engine.observe_signals(&taken.handle).await?;
+        let signals = seen.iter().map(|signal| signal.signal_id.0).collect();
+        ledger.add(&Line::Observed { id, epoch, signals });
+    }
+    if dice.one_in(4) {
+        let key = format!("{id}-{epoch}");
+        // A report that is repeated counts once.
+        for _ in 0..1 + dice.below(2) {
+            let mut usage = UsageDimensions::new();
+            usage.custom.insert(UNITS.to_owned(), 1);
+            usage.dedup_key = Some(key.clone());
+            engine.report_usage(&taken.handle, &BUDGET, usage).await?;
+        }
+        ledger.add(&Line::Spend { key });
+    }
+    if dice.one_in(6) {
+        let payload = format!("{id} {epoch} {}", dice.next());
+        let frame = Frame::new(payload.clone().into_bytes(), FrameKind::Stdout);
+        let place = engine.append_frame(&taken.handle, frame).await?.stream_id;
+        ledger.add(&Line::Frame { id, attempt: taken.attempt_index.0, place, payload });
+    }
+    if dice.one_in(16) {
+        return wait_for_a_signal(engine, ledger, dice, taken).await;
+    }
     if dice.one_in(12) {
         let reason = FailureReason::new("crash");
         engine.fail(&taken.handle, reason, FailureClass::Transient).await?;
@@ -259,6 +378,63 @@ async fn finish(
     let result = format!("{id} {epoch} {}", dice.next());
     engine.complete(&taken.handle, Some(result.clone().into_bytes())).await?;
     ledger.add(&Line::Complete { id, epoch, result });
+    Ok(())
+}
+
+/// Suspends, and sends the signal that ends it; a worker killed in between leaves it to the timeout.
+async fn wait_for_a_signal(
+    engine: &Arc<SqliteBackend>,
+    ledger: &Ledger,
+    dice: &mut Dice,
+    taken: &ClaimedWork,
+) -> Result<(), EngineError> {
+    let (waitpoint, signal) = (dice.uuid(), dice.uuid());
+    let condition = ResumeCondition::Single {
+        waitpoint_key: "go".to_owned(),
+        matcher: SignalMatcher::Wildcard,
+    };
+    let binding = WaitpointBinding::Fresh {
+        waitpoint_id: WaitpointId::from_uuid(waitpoint),
+        waitpoint_key: "go".to_owned(),
+    };
+    let args = SuspendArgs::new(
+        SuspensionId::from_uuid(dice.uuid()),
+        binding,
+        condition,
+        ResumePolicy::normal(),
+        SuspensionReasonCode::WaitingForSignal,
+        TimestampMs(0),
+    )
+    .with_timeout(taken.lease_expires_at, TimeoutBehavior::AutoResumeWithTimeoutSignal);
+    let parked = engine.suspend(&taken.handle, args).await?;
+    let args = DeliverSignalArgs {
+        execution_id: taken.execution_id.clone(),
+        waitpoint_id: WaitpointId::from_uuid(waitpoint),
+        signal_id: SignalId::from_uuid(signal),
+        signal_name: "go".to_owned(),
+        signal_category: "external".to_owned(),
+        source_type: "worker".to_owned(),
+        source_identity: "crash".to_owned(),
+        payload: None,
+        payload_encoding: None,
+        correlation_id: None,
+        idempotency_key: Some("once".to_owned()),
+        target_scope: "waitpoint".to_owned(),
+        created_at: None,
+        dedup_ttl_ms: None,
+        resume_delay_ms: None,
+        max_signals_per_execution: None,
+        signal_maxlen: None,
+        waitpoint_token: parked.details().waitpoint_token.token().clone(),
+        now: TimestampMs(0),
+    };
+    // A delivery that is repeated counts once.
+    engine.deliver_signal(args.clone()).await?;
+    let (id, epoch) = (taken.execution_id.uuid(), taken.lease_epoch.0);
+    ledger.add(&Line::Signal { id, epoch, waitpoint, signal });
+    if dice.one_in(4) {
+        engine.deliver_signal(args).await?;
+    }
     Ok(())
 }
 
@@ -280,6 +456,10 @@ impl Dice {
 
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+
+    fn uuid(&mut self) -> Uuid {
+        Uuid::from_u64_pair(self.next(), self.next())
     }
 
     fn one_in(&mut self, many: u64) -> bool {
@@ -323,8 +503,28 @@ struct Known {
     /// By execution: epoch and the end of the lease, which rises with engine time.
     claims: BTreeMap<Uuid, BTreeMap<u64, i64>>,
     renewed: Vec<(Uuid, u64)>,
+    /// By flow: its first member, and those behind it.
+    flows: BTreeMap<Uuid, (Uuid, Vec<Uuid>)>,
+    spent: BTreeSet<String>,
+    frames: Vec<StoredFrame>,
+    signals: Vec<SentSignal>,
+    observed: BTreeMap<(Uuid, u64), Vec<Uuid>>,
     doubled: Vec<String>,
     broken: Vec<String>,
+}
+
+struct StoredFrame {
+    id: Uuid,
+    attempt: u32,
+    place: String,
+    payload: String,
+}
+
+struct SentSignal {
+    id: Uuid,
+    epoch: u64,
+    waitpoint: Uuid,
+    signal: Uuid,
 }
 
 /// What the database says against the ledgers.
@@ -361,6 +561,16 @@ impl Known {
         }
     }
 
+    /// Whether there is enough of every kind to spoil.
+    fn has_seen_everything(&self) -> bool {
+        self.completed.len() >= 50
+            && !self.cancelled.is_empty()
+            && self.flows.len() >= 2
+            && self.spent.len() >= 2
+            && self.frames.len() >= 2
+            && self.signals.len() >= 2
+    }
+
     fn add(&mut self, line: Line) {
         self.acknowledged += 1;
         match line {
@@ -381,6 +591,20 @@ impl Known {
                     self.doubled.push(format!("{id}: epoch {epoch} was handed out twice"));
                 }
             }
+            Line::Flow { flow, first, behind } => {
+                self.created.extend(behind.iter().chain([&first]));
+                self.flows.insert(flow, (first, behind));
+            }
+            Line::Spend { key } => drop(self.spent.insert(key)),
+            Line::Frame { id, attempt, place, payload } => {
+                self.frames.push(StoredFrame { id, attempt, place, payload });
+            }
+            Line::Signal { id, epoch, waitpoint, signal } => {
+                self.signals.push(SentSignal { id, epoch, waitpoint, signal });
+            }
+            Line::Observed { id, epoch, signals } => {
+                self.observed.insert((id, epoch), signals);
+            }
             Line::Complete { id, epoch, result } => {
                 if let Some(other) = self.completed.insert(id, result.clone()) {
                     self.doubled
@@ -392,7 +616,7 @@ impl Known {
 
     /// Holds the ledgers against the rows, without a line of the engine's code.
     fn compare(&self, database: &Path) -> Difference {
-        let conn = rusqlite::Connection::open(database).unwrap();
+        let conn = Connection::open(database).unwrap();
         conn.busy_timeout(PATIENCE).unwrap();
         conn.execute_batch("BEGIN").unwrap();
         let mut difference = Difference { lost: Vec::new(), doubled: self.doubled.clone() };
@@ -475,8 +699,152 @@ impl Known {
             })
             .unwrap();
         difference.doubled.extend(twice.map(Result::unwrap));
+        self.compare_flows(&conn, &mut difference);
+        self.compare_spending(&conn, &mut difference);
+        self.compare_frames(&conn, &mut difference);
+        self.compare_signals(&conn, &mut difference);
         difference
     }
+
+    /// A graph is there whole, and each member behind another is let go once.
+    fn compare_flows(&self, conn: &Connection, difference: &mut Difference) {
+        let mut edges = conn
+            .prepare("SELECT count(*) FROM ff_edge WHERE partition_key = 0 AND flow_id = ?1")
+            .unwrap();
+        let mut member = conn
+            .prepare(
+                "SELECT flow_id, lifecycle_phase FROM ff_exec_core
+                 WHERE partition_key = 0 AND execution_id = ?1",
+            )
+            .unwrap();
+        for (flow, (first, behind)) in &self.flows {
+            let drawn: i64 = edges.query_row([flow.as_bytes()], |row| row.get(0)).unwrap();
+            if drawn != 3 {
+                difference.lost.push(format!("{flow}: submitted with 3 edges, and has {drawn}"));
+            }
+            for id in behind.iter().chain([first]) {
+                let found: Option<(Option<Vec<u8>>, String)> = member
+                    .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+                    .unwrap();
+                let Some((of, phase)) = found else { continue };
+                if of.as_deref() != Some(flow.as_bytes()) {
+                    difference.lost.push(format!("{flow}: {id} is not in it"));
+                }
+                let freed = count_moves(conn, id, "dependencies_satisfied");
+                if freed > 1 {
+                    difference.doubled.push(format!("{id}: let go {freed} times"));
+                }
+                if phase == "terminal" && id != first && freed == 0 {
+                    difference.lost.push(format!("{id}: ended, and was never let go"));
+                }
+            }
+        }
+    }
+
+    /// Every report counts once: one unit for each remembered key.
+    fn compare_spending(&self, conn: &Connection, difference: &mut Difference) {
+        let mut known =
+            conn.prepare("SELECT 1 FROM ff_budget_usage_dedup WHERE dedup_key = ?1").unwrap();
+        for key in &self.spent {
+            if !known.exists([format!("{BUDGET}:{key}")]).unwrap() {
+                difference.lost.push(format!("{key}: spent, and nobody knows"));
+            }
+        }
+        let sum = |sql: &str| -> i64 { conn.query_row(sql, [], |row| row.get(0)).unwrap() };
+        let keys = sum("SELECT count(*) FROM ff_budget_usage_dedup");
+        let spent = sum("SELECT coalesce(sum(current_value), 0) FROM ff_budget_usage");
+        if spent < keys {
+            difference.lost.push(format!("budget: {keys} reports, but {spent} units"));
+        }
+        if spent > keys {
+            difference.doubled.push(format!("budget: {keys} reports, but {spent} units"));
+        }
+    }
+
+    fn compare_frames(&self, conn: &Connection, difference: &mut Difference) {
+        let mut stream = conn
+            .prepare(
+                "SELECT ts_ms || '-' || seq FROM ff_stream_frame
+                 WHERE partition_key = 0 AND execution_id = ?1 AND attempt_index = ?2
+                     AND json_extract(fields, '$.payload') = ?3",
+            )
+            .unwrap();
+        for StoredFrame { id, attempt, place, payload } in &self.frames {
+            let places: Vec<String> = stream
+                .query_map((id.as_bytes(), attempt, payload), |row| row.get(0))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            if !places.contains(place) {
+                difference.lost.push(format!("{id}: wrote `{payload}` at {place}, not there"));
+            }
+            if places.len() > 1 {
+                difference.doubled.push(format!("{id}: wrote `{payload}`, is at {places:?}"));
+            }
+        }
+    }
+
+    /// A signal is stored once, ends its wait once, and is shown to the claim that goes on.
+    fn compare_signals(&self, conn: &Connection, difference: &mut Difference) {
+        let mut stored = conn
+            .prepare(
+                "SELECT count(*) FROM ff_signal
+                 WHERE partition_key = 0 AND execution_id = ?1 AND signal_id = ?2",
+            )
+            .unwrap();
+        let mut closed = conn
+            .prepare(
+                "SELECT 1 FROM ff_waitpoint_closed
+                 WHERE partition_key = 0 AND waitpoint_id = ?1 AND close_reason = 'resumed'",
+            )
+            .unwrap();
+        let mut waits = conn
+            .prepare(
+                "SELECT count(*) FROM ff_waitpoint_closed
+                 WHERE partition_key = 0 AND execution_id = ?1 AND close_reason = 'resumed'",
+            )
+            .unwrap();
+        for SentSignal { id, epoch, waitpoint, signal } in &self.signals {
+            let (key, of) = (id.as_bytes(), signal.as_bytes());
+            let copies: i64 = stored.query_row((key, of), |row| row.get(0)).unwrap();
+            if copies == 0 {
+                difference.lost.push(format!("{id}: signal {signal} is not there"));
+            }
+            if copies > 1 {
+                difference.doubled.push(format!("{id}: signal {signal} is there {copies} times"));
+            }
+            if !closed.exists([waitpoint.as_bytes()]).unwrap() {
+                difference.lost.push(format!("{id}: signal {signal} has ended no wait"));
+            }
+            let ended: i64 = waits.query_row([key], |row| row.get(0)).unwrap();
+            let resumed = count_moves(conn, id, "condition_satisfied");
+            if resumed > ended {
+                difference.doubled.push(format!("{id}: {ended} waits ended {resumed} times"));
+            }
+            if resumed < ended {
+                difference.lost.push(format!("{id}: {ended} waits ended, resumed {resumed} times"));
+            }
+            if let Some(shown) = self.observed.get(&(*id, epoch + 1)) {
+                match shown.iter().filter(|shown| *shown == signal).count() {
+                    1 => {}
+                    0 => difference.lost.push(format!("{id}: signal {signal} was not shown")),
+                    _ => difference.doubled.push(format!("{id}: signal {signal} shown twice")),
+                }
+            }
+        }
+    }
+}
+
+/// How often an execution moved for this cause.
+fn count_moves(conn: &Connection, id: &Uuid, cause: &str) -> i64 {
+    conn.prepare_cached(
+        "SELECT count(*) FROM ff_transition
+         WHERE partition_key = 0 AND execution_id = ?1 AND cause = ?2",
+    )
+    .unwrap()
+    .query_row((id.as_bytes(), cause), |row| row.get(0))
+    .unwrap()
 }
 
 impl Harness {
@@ -539,7 +907,7 @@ impl Harness {
     /// Ends the submitters and waits until every execution has ended: nothing is stuck.
     fn drain(&mut self) {
         self.children.retain(|child| !child.submits);
-        let conn = rusqlite::Connection::open(self.database()).unwrap();
+        let conn = Connection::open(self.database()).unwrap();
         conn.busy_timeout(PATIENCE).unwrap();
         let watch = Stopwatch::start();
         loop {
@@ -611,9 +979,13 @@ fn nothing_acknowledged_is_lost_or_happens_twice() {
         let at = |percent: usize| opened[(opened.len() * percent).div_ceil(100) - 1];
         let (p50, p90, p99) = (at(50), at(90), at(99));
         println!(
-            "crash: kills={kills} acked={} lost={} doubled={} restarts_p50={}ms p90={}ms p99={}ms \
-             seed={seed}",
+            "crash: kills={kills} acked={} flows={} spent={} frames={} signals={} lost={} doubled={} \
+             restarts_p50={}ms p90={}ms p99={}ms seed={seed}",
             harness.known.acknowledged,
+            harness.known.flows.len(),
+            harness.known.spent.len(),
+            harness.known.frames.len(),
+            harness.known.signals.len(),
             difference.lost.len(),
             difference.doubled.len(),
             p50.as_millis(),
@@ -626,6 +998,9 @@ fn nothing_acknowledged_is_lost_or_happens_twice() {
         assert!(judged <= OPEN_MAX, "opening after a crash took {judged:?}, of {opened:?}");
         assert!(!harness.known.failed.is_empty() && !harness.known.renewed.is_empty());
         assert!(!harness.known.cancelled.is_empty());
+        assert!(!harness.known.flows.is_empty() && !harness.known.spent.is_empty());
+        assert!(!harness.known.frames.is_empty() && !harness.known.signals.is_empty());
+        assert!(!harness.known.observed.is_empty());
         harness.verify();
         (kills, loaded)
     });
@@ -647,16 +1022,23 @@ fn the_harness_sees_what_is_lost_and_what_happens_twice() {
     }
     let mut harness = Harness::new(7);
     let watch = Stopwatch::start();
-    while harness.known.completed.len() < 50 || harness.known.cancelled.is_empty() {
+    while !harness.known.has_seen_everything() {
         assert!(watch.elapsed() < PATIENCE);
         harness.let_run(Duration::from_millis(100));
         harness.known.catch_up(harness.directory.path());
     }
     harness.drain();
     assert_eq!(harness.compared(), Difference::default());
-    let conn = rusqlite::Connection::open(harness.database()).unwrap();
+    let conn = Connection::open(harness.database()).unwrap();
     let ids: Vec<_> = harness.known.completed.keys().take(3).copied().collect();
     let [gone, changed, twice] = ids[..] else { panic!("three have completed") };
+
+    let (frame, written_twice) = (&harness.known.frames[0], &harness.known.frames[1]);
+    let (signal, sent_twice) = (&harness.known.signals[0], &harness.known.signals[1]);
+    let mut flows = harness.known.flows.iter();
+    let (torn, _) = flows.next().expect("two flows");
+    let (_, (_, freed_twice)) = flows.next().expect("two flows");
+    let key = harness.known.spent.first().cloned().unwrap();
 
     for (sql, id) in [
         ("DELETE FROM ff_exec_core WHERE execution_id = ?1", gone),
@@ -667,11 +1049,52 @@ fn the_harness_sees_what_is_lost_and_what_happens_twice() {
              WHERE execution_id = ?1",
             twice,
         ),
+        (
+            "DELETE FROM ff_edge WHERE edge_id = (SELECT edge_id FROM ff_edge WHERE flow_id = ?1)",
+            *torn,
+        ),
+        (
+            "INSERT INTO ff_transition SELECT partition_key, execution_id, version + 1000, at_ms,
+                 lease_epoch, from_state, to_state, cause
+             FROM ff_transition WHERE execution_id = ?1 AND cause = 'dependencies_satisfied'",
+            freed_twice[0],
+        ),
+        ("DELETE FROM ff_signal WHERE signal_id = ?1", signal.signal),
+        (
+            "INSERT INTO ff_signal SELECT partition_key, execution_id, seq + 1000, bytes_so_far,
+                 signal_id, NULL, waitpoint_key, suspension_id, signal_name, signal_category,
+                 source_type, source_identity, correlation_id, payload, payload_encoding,
+                 accepted_at_ms
+             FROM ff_signal WHERE signal_id = ?1",
+            sent_twice.signal,
+        ),
+        ("DELETE FROM ff_waitpoint_closed WHERE waitpoint_id = ?1", signal.waitpoint),
     ] {
-        assert_eq!(conn.execute(sql, [id.as_bytes()]).unwrap(), 1);
+        assert_eq!(conn.execute(sql, [id.as_bytes()]).unwrap(), 1, "{sql}");
+    }
+    for (sql, of) in [
+        (
+            "DELETE FROM ff_stream_frame WHERE json_extract(fields, '$.payload') = ?1",
+            frame.payload.clone(),
+        ),
+        (
+            "INSERT INTO ff_stream_frame (partition_key, execution_id, attempt_index, ts_ms, seq,
+                 fields, mode, created_at_ms)
+             SELECT partition_key, execution_id, attempt_index, ts_ms + 1, seq, fields, mode,
+                 created_at_ms
+             FROM ff_stream_frame WHERE json_extract(fields, '$.payload') = ?1",
+            written_twice.payload.clone(),
+        ),
+        ("DELETE FROM ff_budget_usage_dedup WHERE dedup_key = ?1", format!("{BUDGET}:{key}")),
+    ] {
+        assert_eq!(conn.execute(sql, [&of]).unwrap(), 1, "{sql}");
     }
     drop(conn);
 
+    let seen = (signal.signal, sent_twice.signal, freed_twice[0]);
+    let unseen = (sent_twice.id, sent_twice.epoch + 1);
+    let (torn, place, places) = (*torn, frame.payload.clone(), written_twice.payload.clone());
+    harness.known.observed.insert(unseen, Vec::new());
     let difference = harness.compared();
     let lost = |id: &Uuid, what: &str| {
         let prefix = format!("{id}: {what}");
@@ -680,5 +1103,24 @@ fn the_harness_sees_what_is_lost_and_what_happens_twice() {
     assert_eq!(lost(&gone, "created"), 1, "{difference:?}");
     assert_eq!(lost(&gone, "completed"), 1, "{difference:?}");
     assert_eq!(lost(&changed, "completed"), 1, "{difference:?}");
-    assert_eq!(difference.doubled.len(), 1, "{difference:?}");
+    let mentions = |lines: &[String], what: &str| lines.iter().any(|line| line.contains(what));
+    for what in [
+        format!("{torn}: submitted with 3 edges, and has 2"),
+        format!("{key}: spent, and nobody knows"),
+        format!("wrote `{place}`"),
+        format!("signal {} is not there", seen.0),
+        format!("signal {} has ended no wait", seen.0),
+        format!("signal {} was not shown", seen.1),
+    ] {
+        assert!(mentions(&difference.lost, &what), "{what} is missing: {difference:?}");
+    }
+    for what in [
+        format!("{twice}: run").replace('-', "").to_uppercase().replace("RUN", "run"),
+        "reports, but".to_owned(),
+        format!("wrote `{places}`"),
+        format!("signal {} is there 2 times", seen.1),
+        format!("{}: let go 2 times", seen.2),
+    ] {
+        assert!(mentions(&difference.doubled, &what), "{what} is missing: {difference:?}");
+    }
 }

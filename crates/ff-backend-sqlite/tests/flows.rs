@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
-use ff_core::backend::{CancelFlowPolicy, CancelFlowWait};
+use ff_core::backend::{CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy};
 use ff_core::contracts::{
     EdgeDependencyPolicy, EvaluateFlowEligibilityArgs, EvaluateFlowEligibilityResult, FlowLink,
     FlowNode, OnSatisfied, SubmitFlowArgs,
 };
 use ff_core::engine_backend::EngineBackend as _;
 use ff_core::state::PublicState;
-use ff_core::types::{ExecutionId, FlowId, Namespace};
+use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace};
 use support::{PATIENCE, Stopwatch, claim, options, work};
 
 async fn open(path: &Path) -> Arc<SqliteBackend> {
@@ -174,6 +174,42 @@ async fn the_losers_of_a_group_and_the_members_of_a_cancelled_flow_are_reached_a
         assert_eq!(cancelled, 1);
     }
     assert!(second.verify().await.unwrap().is_clean());
+}
+
+/// No sweep is needed: who asks for work settles what stands in front of it, whichever lane is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_reach_the_losers_of_a_group_that_one_step_did_not() {
+    const WIDTH: usize = 700;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir.path().join("losers.db")).await;
+    let mut any = graph(WIDTH + 1, (0..WIDTH).map(|leaf| (leaf, WIDTH)));
+    any.nodes[WIDTH].join = EdgeDependencyPolicy::any_of(OnSatisfied::cancel_remaining());
+    let mut losers = ids(&any);
+    let _: ExecutionId = losers.pop().unwrap();
+    engine.submit_flow(any).await.unwrap();
+    let winner = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    engine.complete(&winner.handle, None).await.unwrap();
+    losers.retain(|id| *id != winner.execution_id);
+    let left = async || {
+        let mut left = 0;
+        for id in &losers {
+            left += usize::from(state(&engine, id).await != PublicState::Cancelled);
+        }
+        left
+    };
+    assert!(left().await > 0, "one step reaches them all: make the group wider");
+
+    let elsewhere = LaneId::new("elsewhere");
+    let policy = ClaimPolicy::new("w".into(), "w".into(), 30_000, None);
+    for _ in 0..12 {
+        let found = engine
+            .claim(&elsewhere, &CapabilitySet::new::<_, &str>([]), policy.clone())
+            .await
+            .unwrap();
+        assert!(found.is_none());
+    }
+
+    assert_eq!(left().await, 0);
 }
 
 /// Rows that tools wrote, with the contract's columns only.

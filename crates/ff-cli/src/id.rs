@@ -100,6 +100,30 @@ pub(crate) fn show_quota(id: &QuotaPolicyId) -> String {
     Kind::Quota.show(id.0)
 }
 
+/// The engine's sentence with its ids as they are printed: `budget <uuid>` becomes
+/// `budget bud_<uuid>`, `{fp:N}:<uuid>` becomes `exe_<uuid>`.
+pub(crate) fn readable(sentence: &str) -> String {
+    let mut kind = None;
+    let words = sentence.split(' ').map(|word| {
+        let id = word.trim_end_matches([',', ':', ';', '.']);
+        let shown = match (ExecutionId::parse(id), kind) {
+            (Ok(execution), _) => Some(show(&execution)),
+            (Err(_), Some(kind)) => Uuid::try_parse(id).ok().map(|uuid| Kind::show(kind, uuid)),
+            (Err(_), None) => None,
+        };
+        kind = match word {
+            "budget" => Some(Kind::Budget),
+            "quota" => Some(Kind::Quota),
+            "policy" => kind,
+            "flow" => Some(Kind::Flow),
+            "execution" => Some(Kind::Execution),
+            _ => None,
+        };
+        shown.map_or_else(|| word.to_owned(), |shown| shown + &word[id.len()..])
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// What a user typed to name an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Named {
@@ -315,6 +339,20 @@ mod tests {
         let id = ExecutionId::parse(&format!("{{fp:0}}:{UUID}")).unwrap();
         assert_eq!(show(&id), format!("exe_{UUID}"));
         assert_eq!(show_budget(&BudgetId::parse(UUID).unwrap()), format!("bud_{UUID}"));
+    }
+
+    #[test]
+    fn the_ids_of_a_sentence_are_printed_with_their_kind() {
+        for (sentence, shown) in [
+            ("budget ID: `tokens` 1 of 1 spent", "budget bud_ID: `tokens` 1 of 1 spent"),
+            ("quota policy ID does not exist", "quota policy quo_ID does not exist"),
+            ("quota ID has room", "quota quo_ID has room"),
+            ("waits for {fp:3}:ID, which is active", "waits for exe_ID, which is active"),
+            ("lane ID and the budget", "lane ID and the budget"),
+            ("", ""),
+        ] {
+            assert_eq!(readable(&sentence.replace("ID", UUID)), shown.replace("ID", UUID));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Budgets, quotas and reasons, through the binary.
+//! Budgets, quotas and workers, through the binary.
 
 mod support;
 
@@ -83,6 +83,9 @@ fn a_spent_budget_stops_work_and_a_top_up_lets_it_go_on() {
     let closed = gate(&why, "budget");
     assert_eq!(closed["verdict"], "closed", "{why}");
     assert_eq!(closed["evidence"][0]["hard_limit"], 100, "{why}");
+    let shown = budget(&store, "b")["id"].as_str().expect("an id").to_owned();
+    assert_eq!(closed["evidence"][0]["budget_id"], shown.as_str(), "{why}");
+    assert!(why["summary"].as_str().expect("a sentence").contains(&shown), "{why}");
     let table = store.run(&["exec", "why", &id]).ok();
     assert!(table.contains("CLOSED") && table.contains("of 100 spent"), "{table}");
     let found = budget(&store, "b");
@@ -140,6 +143,7 @@ fn a_quota_lets_so_many_run_and_says_who_holds_its_slots() {
     );
     let why = store.run(&["exec", "why", &second]).ok();
     assert!(why.contains(&first) && why.contains("1 of 1 run"), "{why}");
+    assert!(why.lines().next().expect("a sentence").contains(quota), "{why}");
 
     std::fs::write(&go, "").unwrap();
     store.wait_for_state(&second, "completed");
@@ -148,20 +152,6 @@ fn a_quota_lets_so_many_run_and_says_who_holds_its_slots() {
     store.run(&["quota", "bind", &quota[..20], "--lane", "mail"]).ok();
     store.run(&["quota", "bind", "quo_00", "--lane", "mail"]).refused(3);
     store.verify();
-}
-
-#[test]
-fn why_begins_with_a_sentence_and_names_what_is_missing() {
-    let store = Store::new();
-    let id = store.submit(&["k", "--delay", "1h"]);
-    let told = store.run(&["exec", "why", &id]).ok();
-    assert!(told.lines().next().unwrap().contains("delay"), "{told}");
-    assert!(told.contains("in 59m"), "{told}");
-
-    let id = store.submit(&["k", "--capability", "gpu"]);
-    let told = store.run(&["exec", "why", &id]).ok();
-    assert!(told.contains("capability") && told.contains("gpu"), "{told}");
-    store.run(&["exec", "why", "exe_00"]).refused(3);
 }
 
 #[test]

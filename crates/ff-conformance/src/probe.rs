@@ -4,6 +4,7 @@
 //! what a [`Store`] keeps in one consistent read, so that a comparison after every step is cheap.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,21 +12,29 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ff_core::EngineError;
 use ff_core::backend::{BackendTag, Handle, HandleKind};
+use ff_core::contracts::{BudgetOverage, QuotaHolder};
 use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
 use ff_core::machine::Footprint;
+use ff_core::machine::budget::{self, Budget, GateKey, Quota, Readable};
 use ff_core::machine::drive::Swept;
 use ff_core::machine::flow::background::FlowWork;
 use ff_core::machine::flow::sibling::PendingGroup;
 use ff_core::machine::flow::{Announced, Edge, Flow, Group, Standings};
-use ff_core::machine::rows::{Attempt, Execution, Grant, GrantKind, Lane};
+use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, GrantKind, Lane};
+use ff_core::machine::stream::{self, Frame, FrameId, Meta, Summary};
 use ff_core::machine::suspension::{
     Observing, Signal, SignalTally, SigningKey, Suspension, Waitpoint,
 };
 use ff_core::machine::transition::{CompletionEvent, Event, LeaseEvent, TransitionRow};
+use ff_core::machine::worker::{Registration, RegistryEvent};
 use ff_core::store::flow::{EdgesOf, FlowScan};
-use ff_core::store::{EventBounds, ExpiredLease, LaneCounts, Reader, Scan, Store, Topic};
-use ff_core::types::{ExecutionId, FlowId, TimestampMs};
+use ff_core::store::{
+    EventBounds, ExpiredLease, FrameRange, LaneCounts, Reader, Scan, Store, Topic,
+};
+use ff_core::types::{
+    BudgetId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
+};
 
 /// More rows than a small world ever has.
 const ALL: usize = 100_000;
@@ -37,7 +46,11 @@ pub struct Pulse {
     pub executions: Vec<(Execution, Option<Attempt>)>,
     pub lease_events: Vec<(i64, Event)>,
     pub completions: Vec<(i64, Event)>,
+    pub signals: Vec<(i64, Event)>,
     pub next_due: Option<TimestampMs>,
+    pub next_reset: Option<TimestampMs>,
+    pub next_gate_sweep: Option<TimestampMs>,
+    pub next_worker_lapse: Option<TimestampMs>,
 }
 
 /// What was announced since a cursor.
@@ -69,6 +82,62 @@ pub struct Census {
     pub announced: Option<Announced>,
     pub pending_group: Option<PendingGroup>,
     pub cancel_backlog: Option<FlowId>,
+    pub signal_bounds: EventBounds,
+    pub registry: Registry,
+    pub budgets: Vec<BudgetRecord>,
+    pub due_resets: Vec<BudgetId>,
+    pub quotas: Vec<QuotaRecord>,
+    pub gates: Vec<GateRecord>,
+    pub gates_to_sweep: Vec<(LaneId, GateKey)>,
+}
+
+/// All rows of the registry of workers.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct Registry {
+    pub ends: Vec<(Namespace, WorkerInstanceId)>,
+    pub workers: Vec<Registration>,
+    pub history: Vec<RegistryEvent>,
+    pub leases_held: Vec<(WorkerInstanceId, u64)>,
+}
+
+/// All rows of one budget.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct BudgetRecord {
+    pub budget: Option<Readable<Budget>>,
+    pub overages: Vec<BudgetOverage>,
+    /// By execution, in the order of executions.
+    pub charges: Vec<Vec<(String, u64)>>,
+}
+
+/// All rows of one quota, as it stood before every instant: each lease, reservation and entry
+/// counts.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct QuotaRecord {
+    pub quota: Option<Readable<Quota>>,
+    pub holders: Vec<QuotaHolder>,
+    pub lanes: Vec<LaneId>,
+}
+
+/// A gate of a lane and who waits behind it, in line order.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct GateRecord {
+    pub lane: LaneId,
+    pub gate: GateKey,
+    pub look_at: Option<TimestampMs>,
+    pub parked: Vec<Candidate>,
+}
+
+/// The stream of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is the rows of the same name")]
+pub struct StreamRecord {
+    pub meta: Option<Meta>,
+    pub summary: Option<Summary>,
+    pub frames: Vec<Frame>,
 }
 
 /// All rows of one flow.
@@ -99,14 +168,17 @@ pub struct Record {
     pub waitpoints: Vec<Waitpoint>,
     pub signals: Vec<Signal>,
     pub signal_tally: SignalTally,
+    /// By attempt.
+    pub streams: Vec<StreamRecord>,
 }
 
-/// Where a reader of both outboxes stands.
+/// Where a reader of the outboxes stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "one cursor per outbox")]
 pub struct Cursors {
     pub lease: i64,
     pub completion: i64,
+    pub signal: i64,
 }
 
 #[async_trait]
@@ -137,7 +209,11 @@ where
                     executions: reader.scan(&Scan::default(), ALL)?,
                     lease_events: reader.events(Topic::Lease, after.lease, ALL)?,
                     completions: reader.events(Topic::Completion, after.completion, ALL)?,
+                    signals: reader.events(Topic::Signal, after.signal, ALL)?,
                     next_due: reader.next_due()?,
+                    next_reset: reader.next_reset()?,
+                    next_gate_sweep: reader.next_gate_sweep()?,
+                    next_worker_lapse: reader.next_worker_lapse()?,
                 })
             })
             .await
@@ -214,8 +290,12 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         let waiting = reader.load(&waiting)?.suspension;
         let claim = reader.load(&footprint.clone().with_grant(GrantKind::Claim))?;
         let reclaim = reader.load(&footprint.with_grant(GrantKind::Reclaim))?;
+        let attempts = reader.attempts(&execution.id)?;
+        let streams = attempts.iter().map(|attempt| stream(reader, attempt));
+        let streams = streams.collect::<Result<_, EngineError>>()?;
         executions.push(Record {
-            attempts: reader.attempts(&execution.id)?,
+            attempts,
+            streams,
             transitions: reader.transitions(&execution.id, None, ALL)?,
             payload: claim.payload,
             result: claim.result,
@@ -251,7 +331,17 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
             reached: reader.reached_members(&id, ALL)?,
         });
     }
+    let ids: Vec<ExecutionId> =
+        executions.iter().map(|record: &Record| record.execution.id.clone()).collect();
+    let lane_ids: Vec<LaneId> = lanes.iter().map(|(lane, _, _)| lane.id.clone()).collect();
     Ok(Census {
+        registry: registry(reader)?,
+        budgets: budgets(reader, &ids)?,
+        due_resets: reader.budgets_due(far, ALL)?,
+        quotas: quotas(reader)?,
+        gates: gates(reader, &executions, &lane_ids)?,
+        gates_to_sweep: reader.gates_to_sweep(TimestampMs(i64::MAX - 1), ALL)?,
+        signal_bounds: reader.event_bounds(Topic::Signal)?,
         executions,
         descending: descending.into_iter().map(|(execution, _)| execution.id).collect(),
         lanes,
@@ -269,6 +359,108 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         pending_group: reader.pending_group()?,
         cancel_backlog: reader.cancel_backlog()?,
     })
+}
+
+fn stream(reader: &mut dyn Reader, attempt: &Attempt) -> Result<StreamRecord, EngineError> {
+    let mut footprint = Footprint::execution(&attempt.execution_id);
+    footprint.stream = stream::Wanted { meta: Some(attempt.index), summary: Some(attempt.index) };
+    let seen = reader.load(&footprint)?.stream;
+    let range = FrameRange {
+        execution_id: attempt.execution_id.clone(),
+        attempt_index: attempt.index,
+        from: FrameId::FIRST,
+        to: FrameId::LAST,
+        without_best_effort: false,
+    };
+    let frames = reader.frames(&range, ALL, usize::MAX)?;
+    Ok(StreamRecord { meta: seen.meta, summary: seen.summary, frames })
+}
+
+fn registry(reader: &mut dyn Reader) -> Result<Registry, EngineError> {
+    let before_all = TimestampMs(0);
+    let ends = reader.lapsed_workers(TimestampMs(i64::MAX), ALL)?;
+    let namespaces: BTreeSet<Namespace> =
+        ends.iter().map(|(namespace, _)| namespace.clone()).collect();
+    let mut workers = Vec::new();
+    for namespace in &namespaces {
+        workers.extend(reader.workers(namespace, before_all, None, ALL)?);
+    }
+    Ok(Registry {
+        ends,
+        workers,
+        history: reader.registry_events(ALL)?,
+        leases_held: reader.leases_held(before_all)?,
+    })
+}
+
+fn budgets(
+    reader: &mut dyn Reader,
+    executions: &[ExecutionId],
+) -> Result<Vec<BudgetRecord>, EngineError> {
+    let mut found = Vec::new();
+    for id in reader.budgets(None, ALL)? {
+        let wanting = |charges_of| Footprint {
+            budget: budget::Wanted {
+                budget: Some(id.clone()),
+                charges_of,
+                ..budget::Wanted::default()
+            },
+            ..Footprint::default()
+        };
+        let mut charges = Vec::new();
+        for execution in executions {
+            charges.push(reader.load(&wanting(Some(execution.clone())))?.budget.charges);
+        }
+        found.push(BudgetRecord {
+            budget: reader.load(&wanting(None))?.budget.budget,
+            overages: reader.overages(&id, 0, ALL)?,
+            charges,
+        });
+    }
+    Ok(found)
+}
+
+fn quotas(reader: &mut dyn Reader) -> Result<Vec<QuotaRecord>, EngineError> {
+    let before_all = TimestampMs(0);
+    let mut found = Vec::new();
+    for id in reader.quota_policies(None, ALL)? {
+        let quota = Some((id.clone(), None, None));
+        let wanted = budget::Wanted { at: before_all, quota, ..budget::Wanted::default() };
+        let footprint = Footprint { budget: wanted, ..Footprint::default() };
+        found.push(QuotaRecord {
+            quota: reader.load(&footprint)?.budget.quota,
+            holders: reader.quota_holders(&id, before_all, ALL)?,
+            lanes: reader.lanes_of_quota(&id)?,
+        });
+    }
+    Ok(found)
+}
+
+/// The gates that somebody may wait behind: of every budget and quota that is stored or named.
+fn gates(
+    reader: &mut dyn Reader,
+    executions: &[Record],
+    lanes: &[LaneId],
+) -> Result<Vec<GateRecord>, EngineError> {
+    let mut keys: BTreeSet<GateKey> =
+        reader.budgets(None, ALL)?.into_iter().map(GateKey::Budget).collect();
+    for policy in executions.iter().filter_map(|record| record.execution.policy.as_ref()) {
+        keys.extend(policy.budget_ids.iter().cloned().map(GateKey::Budget));
+    }
+    for id in reader.quota_policies(None, ALL)? {
+        keys.extend([GateKey::Quota(id.clone()), GateKey::LaneQuota(id)]);
+    }
+    let mut found = Vec::new();
+    for lane in lanes {
+        for gate in &keys {
+            let look_at = reader.gate_look_at(lane, gate)?;
+            let parked = reader.parked(lane, gate, None, ALL)?;
+            if look_at.is_some() || !parked.is_empty() {
+                found.push(GateRecord { lane: lane.clone(), gate: gate.clone(), look_at, parked });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// An engine as the model test, the race and the invariants use it.

@@ -145,6 +145,28 @@ macro_rules! behaviours {
                     the_attempts_timeout_stands_still_while_it_is_parked
                     a_deadline_does_not_stand_still
                 }
+                explain {
+                    what_waits_for_a_worker_has_its_place_in_line
+                    a_place_in_line_follows_priority_and_is_among_those_with_the_same_needs
+                    what_is_due_stands_in_line_from_its_instant_on
+                    a_delay_a_run_and_an_end_are_told
+                    a_lease_that_runs_out_is_told_from_its_instant_on
+                    a_revoked_lease_leaves_it_in_line
+                    a_suspension_names_its_waitpoints_since_when_and_until_when
+                    a_suspension_opens_by_itself_only_where_its_timeout_resumes
+                    a_resumed_execution_waits_at_no_waitpoint
+                    a_member_of_a_cancelled_flow_shows_that_gate_whether_or_not_a_sweep_ran
+                    a_member_that_the_cancel_of_its_flow_leaves_alone_says_so
+                    a_blocked_member_names_the_upstreams_it_still_waits_for
+                    a_worker_that_fits_is_free_then_busy_then_gone
+                    needs_that_nobody_ever_offered_are_named
+                    a_worker_of_another_lane_or_namespace_does_not_fit
+                    a_spent_budget_is_told_with_its_counts_before_any_claim_met_it
+                    a_spent_budget_opens_at_its_reset
+                    a_full_quota_is_told_with_its_holders
+                    a_paused_lane_and_unknown_workers_are_told
+                    an_unknown_execution_is_not_found
+                }
                 fail {
                     without_a_policy_a_failure_is_final
                     with_a_retry_left_the_execution_waits_for_it
@@ -623,14 +645,6 @@ macro_rules! behaviours {
                     a_limit_that_does_not_fit_is_refused
                     an_unknown_budget_is_not_found_and_its_limits_are_empty
                     budgets_are_listed_by_id_in_pages
-                }
-                explain {
-                    what_waits_for_a_worker_has_its_place_in_line
-                    a_delay_a_run_and_an_end_are_told
-                    a_spent_budget_is_told_with_its_counts_before_any_claim_met_it
-                    a_full_quota_is_told_with_its_holders
-                    a_paused_lane_and_unknown_workers_are_told
-                    an_unknown_execution_is_not_found
                 }
                 gate {
                     a_spent_budget_parks_what_is_bound_to_it

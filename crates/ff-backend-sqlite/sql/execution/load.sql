@@ -38,6 +38,16 @@ SELECT
         SELECT max(attempt_index) FROM ff_attempt
         WHERE partition_key = e.partition_key AND execution_id = e.execution_id
     ) END AS highest_attempt_index,
+    CASE WHEN e.lifecycle_phase = 'active' THEN
+        EXISTS (
+            SELECT 1 FROM ff_suspension_current
+            WHERE partition_key = e.partition_key AND execution_id = e.execution_id AND closed_at_ms IS NULL
+        )
+        OR EXISTS (
+            SELECT 1 FROM ff_waitpoint_pending
+            WHERE partition_key = e.partition_key AND execution_id = e.execution_id AND state <> 'closed'
+        )
+    END AS has_waits,
     a.attempt_index,
     a.lease_epoch,
     a.lease_expires_at_ms,

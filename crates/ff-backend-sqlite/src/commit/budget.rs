@@ -215,16 +215,17 @@ fn write_quota(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineErro
             run(conn, statement::QUOTA_RESERVATION_PUT, "reserve a slot", values)?;
             enter(conn, &quota, "", execution_id, *at, *window_start)?;
             if let Some(active) = active {
-                let values = params![quota, signed(*active)];
+                let values = params![quota, signed(*active), at.0];
                 run(conn, statement::QUOTA_SET_ACTIVE, "reserve a slot", values)?;
             }
         }
-        Write::DropReservation { quota_policy_id, execution_id, active } => {
+        Write::DropReservation { quota_policy_id, execution_id, active, at } => {
             let quota = quota_policy_id.to_string();
             let what = "give a reservation back";
             let values = params![quota, execution_id.as_str()];
             run(conn, statement::QUOTA_RESERVATION_DROP, what, values)?;
-            run(conn, statement::QUOTA_SET_ACTIVE, what, params![quota, signed(*active)])?;
+            let values = params![quota, signed(*active), at.0];
+            run(conn, statement::QUOTA_SET_ACTIVE, what, values)?;
         }
         Write::WakeQuota { quota_policy_id } => wake_quota(conn, quota_policy_id)?,
         _ => unreachable!("the caller has told them apart"),

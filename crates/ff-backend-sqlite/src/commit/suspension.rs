@@ -17,6 +17,10 @@ use crate::session::{SqliteSession, prepared};
 use crate::statement;
 
 pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineError> {
+    // Only the end of an execution opens nothing.
+    if !matches!(write, Write::End { .. }) {
+        conn.forget_no_waits();
+    }
     match write {
         Write::PutKey(key) => put_key(conn, key),
         Write::DropKey { kid } => {
@@ -248,13 +252,16 @@ fn put_dedup(conn: &SqliteSession<'_>, dedup: &SuspendDedup) -> Result<(), Engin
     run(conn, statement::SUSPEND_DEDUP_PUT, "remember a suspend", values).map(drop)
 }
 
-/// Most executions end without ever having waited: one probe each tells.
+/// Most executions end without ever having waited: their load has told already.
 fn end(
     conn: &SqliteSession<'_>,
     id: &ExecutionId,
     at: TimestampMs,
     reason: &str,
 ) -> Result<(), EngineError> {
+    if conn.has_no_waits(id) {
+        return Ok(());
+    }
     let (partition, uuid) = (id.partition(), id.uuid());
     let values = params![partition, uuid.as_bytes(), at.0, reason];
     run(conn, statement::SUSPENSION_END, "end a suspension", values)?;
@@ -300,4 +307,32 @@ pub(super) fn add_event(conn: &SqliteSession<'_>, event: &SignalEvent) -> Result
         event.effect,
     ];
     run(conn, statement::SIGNAL_EVENT_ADD, "announce a signal", values).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::database;
+
+    #[test]
+    fn what_a_load_has_told_of_waits_counts_until_waiting_is_written() {
+        let conn = database();
+        let session = SqliteSession::new(&conn);
+        let [id, other] = [1, 2].map(|number| ExecutionId::from_parts(0, Uuid::from_u128(number)));
+
+        session.note_no_waits(&id);
+        assert!(session.has_no_waits(&id) && !session.has_no_waits(&other));
+        let end =
+            Write::End { execution_id: other, at: TimestampMs(1), reason: "ended".to_owned() };
+        write(&session, &end).unwrap();
+        assert!(session.has_no_waits(&id), "an end opens nothing");
+
+        write(&session, &Write::DropSuspension { execution_id: id.clone() }).unwrap();
+        assert!(!session.has_no_waits(&id));
+        session.note_no_waits(&id);
+        session.begin_command();
+        assert!(!session.has_no_waits(&id), "another command looks for itself");
+    }
 }

@@ -23,14 +23,12 @@ pub(crate) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), Engin
 }
 
 fn put(conn: &SqliteSession<'_>, worker: &Registration) -> Result<(), EngineError> {
-    let lanes: Vec<&str> = worker.lanes.iter().map(LaneId::as_str).collect();
-    let capabilities: Vec<&str> = worker.capabilities.iter().map(String::as_str).collect();
     let values = params![
         worker.namespace.as_str(),
         worker.worker_instance_id.as_str(),
         worker.worker_id.as_str(),
-        lanes.join(","),
-        capabilities.join(","),
+        csv(worker.lanes.iter().map(LaneId::as_str)),
+        csv(worker.capabilities.iter().map(String::as_str)),
         worker.last_heartbeat_at.0,
         i64::try_from(worker.liveness_ttl.0).unwrap_or(i64::MAX),
         worker.registered_at.0,
@@ -38,13 +36,23 @@ fn put(conn: &SqliteSession<'_>, worker: &Registration) -> Result<(), EngineErro
     run(conn, statement::WORKER_REGISTRY_PUT, "register a worker", values).map(drop)
 }
 
+/// Neither lanes nor capabilities of a worker have commas.
+fn csv<'a>(members: impl Iterator<Item = &'a str>) -> String {
+    members.collect::<Vec<_>>().join(",")
+}
+
 fn note(conn: &SqliteSession<'_>, event: &RegistryEvent) -> Result<(), EngineError> {
+    let lanes = event.offer.as_ref().map(|offer| csv(offer.lanes.iter().map(LaneId::as_str)));
+    let capabilities =
+        event.offer.as_ref().map(|offer| csv(offer.capabilities.iter().map(String::as_str)));
     let values = params![
         event.namespace.as_str(),
         event.worker_instance_id.as_str(),
         event.at.0,
         event.kind.as_str(),
         event.reason,
+        lanes,
+        capabilities,
     ];
     run(conn, statement::WORKER_REGISTRY_EVENT_ADD, "note what a worker did", values).map(drop)
 }

@@ -84,6 +84,9 @@ pub(crate) fn execution(
     if loaded.is_plain {
         conn.note_plain(&loaded.execution);
     }
+    if loaded.has_waits == Some(false) {
+        conn.note_no_waits(id);
+    }
     Ok(Some(loaded.complete(current)))
 }
 

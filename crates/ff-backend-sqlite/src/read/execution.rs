@@ -6,7 +6,7 @@ use ff_core::EngineError;
 use ff_core::engine_error::ValidationKind;
 use ff_core::machine::rows::{Attempt, Execution};
 use ff_core::state::PublicState;
-use ff_core::store::Scan;
+use ff_core::store::{Agenda, Scan};
 use ff_core::types::{AttemptIndex, ExecutionId, TimestampMs};
 use rusqlite::params;
 use uuid::Uuid;
@@ -38,6 +38,12 @@ pub(crate) fn due(
         }
     }
     Ok(found)
+}
+
+pub(crate) fn agenda(conn: &SqliteSession<'_>, now: TimestampMs) -> Result<Agenda, EngineError> {
+    prepared(conn, statement::AGENDA_LOAD)?
+        .query_row(params![now.0], |row| Ok(Agenda { due: row.get(0)?, flow_work: row.get(1)? }))
+        .doing("see what stands in front of a claim")
 }
 
 pub(crate) fn next_due(conn: &SqliteSession<'_>) -> Result<Option<TimestampMs>, EngineError> {
@@ -164,4 +170,153 @@ pub(crate) fn uuid_range(
         .into_iter()
         .map(|(uuid, partition)| ExecutionId::from_parts(partition, uuid))
         .collect())
+}
+
+/// What an execution costs that uses no topic, in statements: one that is here has earned its place.
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+    use std::sync::Arc;
+
+    use ff_core::contracts::CreateExecutionArgs;
+    use ff_core::machine::drive::{self, ClaimRequest};
+    use ff_core::machine::execution::{Complete, Create};
+    use ff_core::machine::lease::Claimer;
+    use ff_core::machine::{Context, Fence, Limits};
+    use ff_core::store::{FlowReader as _, Reader as _};
+    use ff_core::types::{DurationMs, LaneId, Namespace, WorkerId, WorkerInstanceId};
+
+    use super::*;
+    use crate::testing::database;
+
+    const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+
+    fn create(number: u128) -> Create {
+        Create::new(CreateExecutionArgs {
+            execution_id: ExecutionId::from_parts(0, Uuid::from_u128(number)),
+            namespace: Namespace::new("tests"),
+            lane_id: LaneId::new("default"),
+            execution_kind: "kind".to_owned(),
+            input_payload: Vec::new(),
+            payload_encoding: None,
+            priority: 0,
+            creator_identity: "tests".to_owned(),
+            idempotency_key: None,
+            tags: HashMap::new(),
+            policy: None,
+            delay_until: None,
+            execution_deadline_at: None,
+            partition_id: 0,
+            now: NOW,
+        })
+    }
+
+    /// The statements used since this was last asked.
+    fn used(session: &SqliteSession<'_>) -> Vec<&'static str> {
+        let places = std::mem::take(&mut *session.used.borrow_mut());
+        places.into_iter().map(|place| statement::ALL[place].0).collect()
+    }
+
+    /// Creates, claims and completes one execution; answers what each took.
+    fn lifecycle(session: &mut SqliteSession<'_>, number: u128) -> [Vec<&'static str>; 3] {
+        let limits = Limits::default();
+        let mut seed = number.try_into().unwrap();
+        let mut context = || {
+            seed += 1;
+            Context::new(NOW, seed, &limits)
+        };
+        session.begin_command();
+        let _ = drive::run(session, &create(number), &mut context()).unwrap();
+        let created = used(session);
+        let request = ClaimRequest {
+            lanes: vec![LaneId::new("default")],
+            by: Claimer {
+                worker_id: WorkerId::new("w"),
+                worker_instance_id: WorkerInstanceId::new("w"),
+                capabilities: Arc::new(BTreeSet::new()),
+                ttl: DurationMs(30_000),
+            },
+            max: 1,
+            with_payload: false,
+        };
+        session.begin_command();
+        let step = drive::claim(session, &request, &mut context()).unwrap();
+        let claimed = used(session);
+        let [owned] = &step.claimed[..] else { panic!("one is claimed") };
+        let complete = Complete {
+            execution_id: owned.execution.id.clone(),
+            fence: Fence::of_handle(&owned.handle_payload()),
+            result: None,
+        };
+        session.begin_command();
+        let _ = drive::run(session, &complete, &mut context()).unwrap();
+        [created, claimed, used(session)]
+    }
+
+    #[test]
+    fn a_plain_execution_uses_the_statements_of_no_topic() {
+        let conn = database();
+        let mut session = SqliteSession::new(&conn);
+        let _: [_; 3] = lifecycle(&mut session, 100);
+
+        let [created, claimed, completed] = lifecycle(&mut session, 200);
+
+        assert_eq!(
+            created,
+            ["execution/load", "lane/register", "execution/create", "transition/add"]
+        );
+        assert_eq!(
+            claimed,
+            [
+                "agenda/load",
+                "lane/standing",
+                "candidate/below_priority",
+                "execution/load",
+                "attempt/put",
+                "execution/put",
+                "lease_event/add",
+                "transition/add",
+            ]
+        );
+        assert_eq!(
+            completed,
+            [
+                "execution/load",
+                "attempt/put",
+                "execution/put",
+                "lease_event/add",
+                "transition/add",
+                "completion_event/add",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_agenda_finds_what_the_lists_find() {
+        let conn = database();
+        let mut session = SqliteSession::new(&conn);
+        let id = [7_u8; 16];
+        let one = |sql: &str| conn.execute(sql, [&id[..]]).unwrap();
+        let insert = [
+            "INSERT INTO ff_pending_cancel_groups VALUES (0, ?1, ?1, 1)",
+            "INSERT INTO ff_cancel_backlog (partition_key, flow_id, requested_at_ms, cancellation_policy)
+             VALUES (0, ?1, 1, 'cancel_all')",
+            "INSERT INTO ff_completion_event (partition_key, execution_id, flow_id, outcome, occurred_at_ms)
+             VALUES (0, ?1, ?1, 'success', 1)",
+        ];
+        for (insert, delete) in
+            insert.iter().zip(["pending_cancel_groups", "cancel_backlog", "completion_event"])
+        {
+            assert_eq!(session.agenda(NOW).unwrap(), Agenda::default());
+            assert!(!session.flow_work().unwrap().is_any());
+            one(insert);
+            assert_eq!(
+                session.agenda(NOW).unwrap(),
+                Agenda { due: false, flow_work: true },
+                "{insert}"
+            );
+            assert!(session.flow_work().unwrap().is_any(), "{insert}");
+            one(&format!("DELETE FROM ff_{delete} WHERE flow_id = ?1"));
+        }
+    }
 }

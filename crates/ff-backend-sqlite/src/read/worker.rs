@@ -3,7 +3,9 @@
 use std::fmt;
 
 use ff_core::EngineError;
-use ff_core::machine::worker::{Registration, RegistryEvent, RegistryEventKind, Seen, Wanted};
+use ff_core::machine::worker::{
+    Offer, Registration, RegistryEvent, RegistryEventKind, Seen, Wanted,
+};
 use ff_core::types::{DurationMs, LaneId, Namespace, TimestampMs, WorkerId, WorkerInstanceId};
 use rusqlite::{Row, params};
 
@@ -118,25 +120,51 @@ pub(crate) fn leases_held(
     Ok(found)
 }
 
+/// A line of the registry's history.
+fn event(row: &Row<'_>) -> Result<RegistryEvent, EngineError> {
+    const TABLE: &str = "ff_worker_registry_event";
+    let mut columns = Columns::of(row);
+    let namespace = Namespace::new(columns.text()?);
+    let worker_instance_id = WorkerInstanceId::new(columns.text()?);
+    let word = columns.text()?;
+    let kind = RegistryEventKind::from_wire(word)
+        .ok_or_else(|| corrupt(TABLE, "event_kind", Instance(&worker_instance_id), word))?;
+    let at = TimestampMs(columns.next()?);
+    let reason = columns.next()?;
+    let (lanes, capabilities): (Option<String>, Option<String>) =
+        (columns.next()?, columns.next()?);
+    let offer = lanes.map(|lanes| Offer {
+        lanes: listed(&lanes).map(LaneId::new).collect(),
+        capabilities: listed(&capabilities.unwrap_or_default()).map(str::to_owned).collect(),
+    });
+    Ok(RegistryEvent { namespace, worker_instance_id, kind, at, reason, offer })
+}
+
+pub(crate) fn announcements(
+    conn: &SqliteSession<'_>,
+    namespace: &Namespace,
+    limit: usize,
+) -> Result<Vec<RegistryEvent>, EngineError> {
+    let what = "list what workers announced";
+    let mut statement = prepared(conn, statement::WORKER_REGISTRY_EVENT_ANNOUNCED)?;
+    let mut rows = statement.query(params![namespace.as_str(), page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        found.push(event(row)?);
+    }
+    Ok(found)
+}
+
 pub(crate) fn events(
     conn: &SqliteSession<'_>,
     limit: usize,
 ) -> Result<Vec<RegistryEvent>, EngineError> {
-    const TABLE: &str = "ff_worker_registry_event";
     let what = "list the registry's history";
     let mut statement = prepared(conn, statement::WORKER_REGISTRY_EVENT_LIST)?;
     let mut rows = statement.query(params![page(limit)]).doing(what)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing(what)? {
-        let mut columns = Columns::of(row);
-        let namespace = Namespace::new(columns.text()?);
-        let worker_instance_id = WorkerInstanceId::new(columns.text()?);
-        let word = columns.text()?;
-        let kind = RegistryEventKind::from_wire(word)
-            .ok_or_else(|| corrupt(TABLE, "event_kind", Instance(&worker_instance_id), word))?;
-        let at = TimestampMs(columns.next()?);
-        let reason = columns.next()?;
-        found.push(RegistryEvent { namespace, worker_instance_id, kind, at, reason });
+        found.push(event(row)?);
     }
     Ok(found)
 }

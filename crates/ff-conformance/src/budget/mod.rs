@@ -17,7 +17,6 @@ pub mod bind_quota;
 pub mod breach;
 pub mod check_admission;
 pub mod create_budget;
-pub mod explain;
 pub mod gate;
 pub mod report_usage;
 pub mod reset_budget;
@@ -43,7 +42,7 @@ fn budget_args(bench: &Bench, hard: u64) -> CreateBudgetArgs {
 }
 
 /// A budget of `hard` tokens, as `change` leaves it.
-async fn a_budget(
+pub(crate) async fn a_budget(
     bench: &Bench,
     hard: u64,
     change: impl FnOnce(&mut CreateBudgetArgs),
@@ -56,7 +55,7 @@ async fn a_budget(
 }
 
 /// Tokens reported by an administrator.
-async fn report(bench: &Bench, id: &BudgetId, tokens: u64) -> ReportUsageResult {
+pub(crate) async fn report(bench: &Bench, id: &BudgetId, tokens: u64) -> ReportUsageResult {
     let args = ReportUsageAdminArgs::new(vec![TOKENS.to_owned()], vec![tokens], bench.now());
     bench.engine.report_usage_admin(id, args).await.expect("a report")
 }
@@ -95,7 +94,7 @@ async fn raise(bench: &Bench, id: &BudgetId, by: u64) {
 }
 
 /// A quota of `rate` in a minute and `concurrency` at once.
-async fn a_quota(bench: &Bench, rate: u64, concurrency: u64) -> QuotaPolicyId {
+pub(crate) async fn a_quota(bench: &Bench, rate: u64, concurrency: u64) -> QuotaPolicyId {
     let id = QuotaPolicyId::from_uuid(bench.new_id().uuid());
     let args = CreateQuotaPolicyArgs {
         quota_policy_id: id.clone(),
@@ -109,7 +108,7 @@ async fn a_quota(bench: &Bench, rate: u64, concurrency: u64) -> QuotaPolicyId {
 }
 
 /// A lane bound to a new quota.
-async fn a_bound_lane(bench: &Bench, rate: u64, concurrency: u64) -> QuotaPolicyId {
+pub(crate) async fn a_bound_lane(bench: &Bench, rate: u64, concurrency: u64) -> QuotaPolicyId {
     let id = a_quota(bench, rate, concurrency).await;
     bind(bench, QuotaTarget::Lane(LaneId::new(LANE)), &id).await;
     id
@@ -143,7 +142,7 @@ async fn admit(
 }
 
 /// An execution bound to a budget, in line.
-async fn bound(bench: &Bench, id: &BudgetId) -> ExecutionId {
+pub(crate) async fn bound(bench: &Bench, id: &BudgetId) -> ExecutionId {
     bench.submit().policy(|policy| policy.budget_ids = vec![id.clone()]).await
 }
 

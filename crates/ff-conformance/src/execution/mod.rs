@@ -9,6 +9,7 @@ pub mod change_priority;
 pub mod complete;
 pub mod create;
 pub mod delay;
+pub mod explain;
 pub mod fail;
 pub mod list;
 pub mod progress;

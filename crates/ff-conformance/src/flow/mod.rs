@@ -29,10 +29,10 @@ use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace};
 use crate::harness::{Bench, Held};
 
 /// A submitted graph whose nodes have a lane each.
-struct Graph<'a> {
+pub(crate) struct Graph<'a> {
     bench: &'a Bench,
-    flow: FlowId,
-    nodes: Vec<ExecutionId>,
+    pub(crate) flow: FlowId,
+    pub(crate) nodes: Vec<ExecutionId>,
 }
 
 impl Bench {
@@ -42,12 +42,12 @@ impl Bench {
     }
 }
 
-fn lane(place: usize) -> String {
+pub(crate) fn lane(place: usize) -> String {
     format!("n{place}")
 }
 
 /// The call that submits `nodes` nodes with these edges.
-fn call(bench: &Bench, nodes: usize, edges: &[(usize, usize)]) -> SubmitFlowArgs {
+pub(crate) fn call(bench: &Bench, nodes: usize, edges: &[(usize, usize)]) -> SubmitFlowArgs {
     let template: CreateExecutionArgs = bench.submit().args();
     let node = |place: usize| {
         FlowNode::new(CreateExecutionArgs {
@@ -67,7 +67,11 @@ fn call(bench: &Bench, nodes: usize, edges: &[(usize, usize)]) -> SubmitFlowArgs
 }
 
 /// Submits a graph.
-async fn graph<'a>(bench: &'a Bench, nodes: usize, edges: &[(usize, usize)]) -> Graph<'a> {
+pub(crate) async fn graph<'a>(
+    bench: &'a Bench,
+    nodes: usize,
+    edges: &[(usize, usize)],
+) -> Graph<'a> {
     submitted(bench, call(bench, nodes, edges)).await
 }
 
@@ -79,7 +83,7 @@ async fn joined<'a>(bench: &'a Bench, upstreams: usize, join: EdgeDependencyPoli
     submitted(bench, args).await
 }
 
-async fn submitted(bench: &Bench, args: SubmitFlowArgs) -> Graph<'_> {
+pub(crate) async fn submitted(bench: &Bench, args: SubmitFlowArgs) -> Graph<'_> {
     let flow = args.flow_id.clone();
     let nodes = args.nodes.iter().map(|node| node.execution.execution_id.clone()).collect();
     let answer = bench.engine.submit_flow(args).await.unwrap();
@@ -101,13 +105,13 @@ async fn empty(bench: &Bench) -> FlowId {
 }
 
 impl Graph<'_> {
-    async fn claim(&self, place: usize) -> Held {
+    pub(crate) async fn claim(&self, place: usize) -> Held {
         let held = self.bench.claim().lane(&lane(place)).await;
         assert_eq!(*held.execution(), self.nodes[place]);
         held
     }
 
-    async fn complete(&self, place: usize) {
+    pub(crate) async fn complete(&self, place: usize) {
         self.claim(place).await.complete(Some(b"result")).await.unwrap();
     }
 

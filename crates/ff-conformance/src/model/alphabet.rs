@@ -3,8 +3,7 @@
 //! A command names executions by slot and handles by age (0 is the newest), so it keeps a meaning
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
-use super::flow;
-use super::suspension;
+use super::{budget, flow, stream, suspension, worker as registry};
 use crate::dice::Dice;
 
 /// Executions of the world.
@@ -41,6 +40,8 @@ pub struct Birth {
     pub delay: Option<i64>,
     pub deadline: Option<i64>,
     pub policy: Policy,
+    /// The budgets it is held to, a bit for each.
+    pub budgets: u8,
     pub flaw: Flaw,
 }
 
@@ -58,6 +59,7 @@ pub enum Policy {
     OneReplay,
     ShortDedup,
     DelayedByPolicy,
+    ShortStream,
 }
 
 /// What is wrong with a create.
@@ -213,6 +215,9 @@ pub enum Command {
     Time(Step),
     Waiting(suspension::Call),
     Flow(flow::Call),
+    Stream(stream::Call),
+    Registry(registry::Call),
+    Budget(budget::Call),
 }
 
 /// The operations that a full run must have seen succeed, by the names of the coverage table.
@@ -288,6 +293,18 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
             commands.extend(suspension::burst(&mut dice));
         } else if dice.chance(12) {
             commands.push(Command::Waiting(suspension::call(&mut dice)));
+        } else if dice.chance(3) {
+            commands.extend(budget::burst(&mut dice));
+        } else if dice.chance(11) {
+            commands.push(Command::Budget(budget::call(&mut dice)));
+        } else if dice.chance(2) {
+            commands.extend(stream::burst(&mut dice));
+        } else if dice.chance(6) {
+            commands.push(Command::Stream(stream::call(&mut dice)));
+        } else if dice.chance(1) {
+            commands.extend(registry::burst(&mut dice));
+        } else if dice.chance(5) {
+            commands.push(Command::Registry(registry::call(&mut dice)));
         } else {
             commands.push(command(&mut dice));
         }
@@ -564,7 +581,9 @@ pub(super) fn birth(dice: &mut Dice, flawed_percent: u64) -> Birth {
             Policy::OneReplay,
             Policy::ShortDedup,
             Policy::DelayedByPolicy,
+            Policy::ShortStream,
         ]),
+        budgets: if dice.chance(20) { 1 + small(dice, 7) } else { 0 },
         flaw,
     }
 }

@@ -35,12 +35,14 @@ use super::alphabet::{
     SLOTS, Source, Step, Tweak, Worker,
 };
 use super::compare::{Answer, difference};
-use super::flow;
-use super::suspension;
+use super::{budget, flow, stream, suspension, worker};
 use crate::probe::{Cursors, Engine, Pulse, Record};
 
 /// When the world's clock starts.
 const EPOCH_MS: i64 = 1_700_000_000_000;
+
+/// What lies behind this never comes.
+const FAR: TimestampMs = TimestampMs(i64::MAX);
 
 /// Everything is compared after this many steps.
 const CENSUS_EVERY: usize = 10;
@@ -183,6 +185,12 @@ impl World {
         for call in flow::last_reads() {
             self.ask_both(&Command::Flow(call)).await?;
         }
+        let streams = stream::last_reads().into_iter().map(Command::Stream);
+        let workers = worker::last_reads().into_iter().map(Command::Registry);
+        let budgets = budget::last_reads().into_iter().map(Command::Budget);
+        for command in streams.chain(workers).chain(budgets) {
+            self.ask_both(&command).await?;
+        }
         self.ask_both(&Command::ListLaneStatus).await
     }
 
@@ -244,8 +252,18 @@ impl World {
         let oracle = self.pair.oracle.pulse(self.cursors).await.map_err(|error| broken(&error))?;
         let found = difference("lease events", &subject.lease_events, &oracle.lease_events)
             .or_else(|| difference("completions", &subject.completions, &oracle.completions))
+            .or_else(|| difference("signal events", &subject.signals, &oracle.signals))
             .or_else(|| difference("executions", &subject.executions, &oracle.executions))
-            .or_else(|| difference("next due instants", &subject.next_due, &oracle.next_due));
+            .or_else(|| difference("next due instants", &subject.next_due, &oracle.next_due))
+            .or_else(|| difference("next resets", &subject.next_reset, &oracle.next_reset))
+            .or_else(|| {
+                let (subject, oracle) = (&subject.next_gate_sweep, &oracle.next_gate_sweep);
+                difference("next looks at gates", subject, oracle)
+            })
+            .or_else(|| {
+                let (subject, oracle) = (&subject.next_worker_lapse, &oracle.next_worker_lapse);
+                difference("next ends of registrations", subject, oracle)
+            });
         if let Some(found) = found {
             return Err(found);
         }
@@ -260,7 +278,12 @@ impl World {
         if let Some((id, _)) = pulse.completions.last() {
             self.cursors.completion = *id;
         }
-        self.next_due = pulse.next_due;
+        if let Some((id, _)) = pulse.signals.last() {
+            self.cursors.signal = *id;
+        }
+        let others = [pulse.next_reset, pulse.next_gate_sweep, pulse.next_worker_lapse];
+        let others = others.into_iter().flatten().filter(|at| *at > self.now && *at < FAR);
+        self.next_due = pulse.next_due.into_iter().chain(others).min();
     }
 
     async fn compare_census(&self) -> Result<Vec<Record>, String> {
@@ -375,6 +398,10 @@ impl World {
                 ..RoutingRequirements::default()
             });
         }
+        if birth.budgets > 0 {
+            let bound = (0..budget::BUDGETS).filter(|number| birth.budgets & (1 << number) != 0);
+            policy.get_or_insert_default().budget_ids = bound.map(budget::budget_id).collect();
+        }
         let mut args = CreateExecutionArgs {
             execution_id: self.id(birth.slot).clone(),
             namespace: Namespace::new(if birth.slot.is_multiple_of(2) { "even" } else { "odd" }),
@@ -469,6 +496,14 @@ fn policy(policy: Policy, now: TimestampMs) -> Option<ExecutionPolicy> {
         Policy::DelayedByPolicy => ExecutionPolicy {
             delay_until: Some(TimestampMs(now.0 + 50)),
             priority: 3,
+            ..ExecutionPolicy::default()
+        },
+        Policy::ShortStream => ExecutionPolicy {
+            stream_policy: Some(StreamPolicy {
+                durability_mode: "durable".to_owned(),
+                retention_maxlen: 3,
+                retention_ttl_ms: None,
+            }),
             ..ExecutionPolicy::default()
         },
     };
@@ -885,6 +920,9 @@ async fn ask(engine: &Engine, world: &World, command: &Command) -> Answer {
         Command::Sweep => Answer::new("sweep", engine.sweep().await),
         Command::Waiting(call) => suspension::ask(engine, world, call).await,
         Command::Flow(call) => flow::ask(engine, world, call).await,
+        Command::Stream(call) => stream::ask(engine, world, call).await,
+        Command::Registry(call) => worker::ask(engine, call).await,
+        Command::Budget(call) => budget::ask(engine, world, call).await,
         Command::Time(_) => unreachable!("both engines share the clock"),
     }
 }

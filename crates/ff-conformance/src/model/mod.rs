@@ -9,10 +9,13 @@
 //! step, refused or not. Reads do not count.
 
 pub mod alphabet;
+pub mod budget;
 pub(crate) mod compare;
 mod driver;
 pub mod flow;
+pub mod stream;
 pub mod suspension;
+pub mod worker;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -85,6 +88,9 @@ impl Report {
             .into_iter()
             .chain(flow::OPERATIONS)
             .chain(suspension::OPERATIONS)
+            .chain(stream::OPERATIONS)
+            .chain(worker::OPERATIONS)
+            .chain(budget::OPERATIONS)
             .filter(|operation| succeeded.get(operation).is_none_or(|count| *count == 0))
             .collect()
     }

@@ -10,10 +10,13 @@ use ff_core::EngineError;
 use ff_core::backend::BackendTag;
 use ff_core::capability::BackendIdentity;
 use ff_core::machine::Command;
+use ff_core::machine::budget::ReportUsage;
 use ff_core::machine::drive::{ClaimRequest, ClaimStep, Settled};
 use ff_core::machine::execution::{Complete, Fail};
 use ff_core::machine::lease::Renew;
+use ff_core::machine::stream::AppendFrame;
 use ff_core::machine::suspension::DeliverSignal;
+use ff_core::machine::worker::RegisterWorker;
 use ff_core::state::PublicState;
 use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
@@ -60,6 +63,12 @@ enum Mistake {
     LosesAReason,
     /// Stores a signal without its payload.
     EmptiesASignal,
+    /// Counts one more than was reported.
+    MiscountsASpend,
+    /// Stores a frame under another type.
+    RenamesAFrame,
+    /// Lets a registration last a millisecond too long.
+    KeepsAWorkerTooLong,
     /// Breaks down in the middle.
     Panics,
 }
@@ -124,6 +133,23 @@ impl Store for Wrong {
             Mistake::LosesAReason => {
                 if let Some(fail) = any.downcast_mut::<Fail>() {
                     fail.reason.clear();
+                }
+            }
+            Mistake::MiscountsASpend => {
+                if let Some(report) = any.downcast_mut::<ReportUsage>() {
+                    for (_, delta) in &mut report.deltas {
+                        *delta = delta.saturating_add(1);
+                    }
+                }
+            }
+            Mistake::RenamesAFrame => {
+                if let Some(append) = any.downcast_mut::<AppendFrame>() {
+                    append.frame.frame_type.push('x');
+                }
+            }
+            Mistake::KeepsAWorkerTooLong => {
+                if let Some(register) = any.downcast_mut::<RegisterWorker>() {
+                    register.args.liveness_ttl_ms += 1;
                 }
             }
             Mistake::Panics => assert!(!any.is::<Complete>(), "a broken assertion"),
@@ -193,6 +219,9 @@ async fn every_mistake_is_caught_and_shrunk_to_a_few_commands() {
         Mistake::DrawsOtherIds,
         Mistake::LosesAReason,
         Mistake::EmptiesASignal,
+        Mistake::MiscountsASpend,
+        Mistake::RenamesAFrame,
+        Mistake::KeepsAWorkerTooLong,
         Mistake::Panics,
     ] {
         let open = move |setup: Setup| async move {

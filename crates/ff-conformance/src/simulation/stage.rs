@@ -200,9 +200,12 @@ impl Stage {
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
-            let pulse =
-                at_once(self.engine.pulse(Cursors { lease: i64::MAX, completion: i64::MAX }))
-                    .map_err(|error| broken(&error))?;
+            let pulse = at_once(self.engine.pulse(Cursors {
+                lease: i64::MAX,
+                completion: i64::MAX,
+                signal: i64::MAX,
+            }))
+            .map_err(|error| broken(&error))?;
             self.ledger.compare(&pulse.executions)?;
         }
         Ok(())

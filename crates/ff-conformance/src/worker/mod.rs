@@ -17,7 +17,7 @@ use ff_core::types::{LaneId, Namespace, TimestampMs, WorkerId, WorkerInstanceId}
 use crate::harness::{Bench, LANE};
 
 /// How long a registration lasts without a heartbeat.
-const LIFE_MS: u64 = 10_000;
+pub(crate) const LIFE_MS: u64 = 10_000;
 
 fn tenant() -> Namespace {
     Namespace::new("tenant")
@@ -27,7 +27,7 @@ fn instance(name: &str) -> WorkerInstanceId {
     WorkerInstanceId::new(name)
 }
 
-fn args(name: &str) -> RegisterWorkerArgs {
+pub(crate) fn args(name: &str) -> RegisterWorkerArgs {
     RegisterWorkerArgs::new(
         WorkerId::new("render"),
         instance(name),
@@ -40,7 +40,7 @@ fn args(name: &str) -> RegisterWorkerArgs {
     )
 }
 
-async fn register(bench: &Bench, name: &str) -> RegisterWorkerOutcome {
+pub(crate) async fn register(bench: &Bench, name: &str) -> RegisterWorkerOutcome {
     bench.engine.register_worker(args(name)).await.expect("registered")
 }
 
@@ -49,7 +49,7 @@ async fn beat(bench: &Bench, name: &str) -> HeartbeatWorkerOutcome {
     bench.engine.heartbeat_worker(args).await.expect("an answer")
 }
 
-async fn mark_dead(bench: &Bench, name: &str) -> MarkWorkerDeadOutcome {
+pub(crate) async fn mark_dead(bench: &Bench, name: &str) -> MarkWorkerDeadOutcome {
     let args = MarkWorkerDeadArgs::new(instance(name), tenant(), "gone".to_owned(), TimestampMs(7));
     bench.engine.mark_worker_dead(args).await.expect("an answer")
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{LaneState, PublicState, TerminalOutcome};
 use crate::types::{
-    BudgetId, EdgeId, ExecutionId, LaneId, QuotaPolicyId, TimestampMs, WaitpointId,
-    WorkerInstanceId,
+    BudgetId, EdgeId, ExecutionId, FlowId, LaneId, QuotaPolicyId, SuspensionId, TimestampMs,
+    WaitpointId, WorkerInstanceId,
 };
 
 /// Everything that stands, or does not stand, between an execution and a worker.
@@ -168,10 +168,28 @@ pub enum GateEvidence {
         upstream: ExecutionId,
         state: String,
     },
+    /// Its flow was cancelled.
+    FlowCancelled {
+        flow_id: FlowId,
+        policy: String,
+        reason: String,
+        at: TimestampMs,
+    },
+    /// What parked it.
+    Suspension {
+        suspension_id: SuspensionId,
+        reason: String,
+        since: TimestampMs,
+        until: Option<TimestampMs>,
+        /// What happens at `until`.
+        at_timeout: Option<String>,
+    },
+    /// An address that a signal may still be sent to.
     Waitpoint {
         waitpoint_id: WaitpointId,
         key: String,
         state: String,
+        since: TimestampMs,
         expires_at: Option<TimestampMs>,
     },
     BudgetDimension {
@@ -205,16 +223,42 @@ pub enum GateEvidence {
     MissingCapability {
         token: String,
     },
-    /// A worker that has all it needs.
+    /// How the registered workers that have all it needs stand.
+    Workers {
+        standing: WorkerStanding,
+        /// How many of them live.
+        fitting: u64,
+    },
+    /// A worker that has, or had, all it needs.
     Worker {
         worker_instance_id: WorkerInstanceId,
         is_alive: bool,
+        announced_at: TimestampMs,
         holds: u64,
     },
     /// A stored row that cannot be read.
     Unreadable {
         detail: String,
     },
+    /// Stored rows that disagree.
+    Inconsistent {
+        detail: String,
+    },
+}
+
+/// How the registered workers stand that serve the lane and have all that is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WorkerStanding {
+    /// None ever registered, as far back as the registry's history goes.
+    NeverRegistered,
+    /// The last of them is gone.
+    NoneAlive,
+    /// Each of them holds a lease. One that runs several at a time may take another all the same.
+    AllBusy,
+    /// One of them holds no lease.
+    Free,
 }
 
 /// How many stand before an execution in its line.

@@ -172,23 +172,14 @@ fn settle_executions<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
 ) -> Result<Settled, EngineError> {
-    let mut settled = Settled::default();
-    let mut limit = DUE_STEP_MAX;
-    loop {
-        let due = session.due(cx.now, limit)?;
-        let is_all = due.len() < limit;
-        for execution_id in due.into_iter().skip(settled.examined) {
-            settled.examined += 1;
-            let due = Due { execution_id };
-            let Some(transition) = run_if_readable(session, &due, cx)? else { continue };
-            settled.changed += usize::from(!transition.changes.is_empty());
-            settled.opens_work |= transition.opens_work();
-        }
-        settled.is_all = is_all;
-        if is_all || settled.changed > 0 || limit >= DUE_STUCK_MAX {
-            break;
-        }
-        limit *= 4;
+    let agenda = session.agenda(cx.now)?;
+    let mut settled = match agenda.due {
+        true => settle_all_due(session, cx)?,
+        false => Settled { is_all: true, ..Settled::default() },
+    };
+    // What has just ended may have left its flow something to do.
+    if !agenda.flow_work && settled.changed == 0 {
+        return Ok(settled);
     }
     let step = background::step(session, cx)?;
     settled.examined += step.examined;
@@ -196,6 +187,29 @@ fn settle_executions<S: Session>(
     settled.opens_work |= transition::opens_work(&step.changes);
     settled.is_all &= !step.is_unfinished;
     Ok(settled)
+}
+
+fn settle_all_due<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_>,
+) -> Result<Settled, EngineError> {
+    let mut settled = Settled::default();
+    let mut limit = DUE_STEP_MAX;
+    loop {
+        let due = session.due(cx.now, limit)?;
+        settled.is_all = due.len() < limit;
+        for execution_id in due.into_iter().skip(settled.examined) {
+            settled.examined += 1;
+            let due = Due { execution_id };
+            let Some(transition) = run_if_readable(session, &due, cx)? else { continue };
+            settled.changed += usize::from(!transition.changes.is_empty());
+            settled.opens_work |= transition.opens_work();
+        }
+        if settled.is_all || settled.changed > 0 || limit >= DUE_STUCK_MAX {
+            return Ok(settled);
+        }
+        limit *= 4;
+    }
 }
 
 /// As [`run`], but steps over an execution whose stored row cannot be read: it must not stand in
@@ -482,7 +496,7 @@ pub fn has_work<R: Reader + ?Sized>(
     request: &ClaimRequest,
     now: TimestampMs,
 ) -> Result<bool, EngineError> {
-    if !reader.due(now, 1)?.is_empty() || reader.flow_work()?.is_any() {
+    if reader.agenda(now)?.is_any() {
         return Ok(true);
     }
     let lanes = open_lanes(reader, request)?;

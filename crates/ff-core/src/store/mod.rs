@@ -175,6 +175,22 @@ pub struct LaneCounts {
     pub oldest_waiting_at: Option<TimestampMs>,
 }
 
+/// What stands in front of a claim: the answer of [`Reader::agenda`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Agenda {
+    /// [`Reader::due`] finds an execution.
+    pub due: bool,
+    /// [`FlowReader::flow_work`] finds work.
+    pub flow_work: bool,
+}
+
+impl Agenda {
+    /// Whether there is anything.
+    pub const fn is_any(self) -> bool {
+        self.due || self.flow_work
+    }
+}
+
 /// The reads of a store. Each is one statement or one range of a map; none decides.
 pub trait Reader:
     BudgetReader + FlowReader + StreamReader + SuspensionReader + WorkerReader
@@ -184,6 +200,13 @@ pub trait Reader:
 
     /// Executions with something due at `now`, by (instant, partition, UUID), from the due indexes.
     fn due(&mut self, now: TimestampMs, limit: usize) -> Result<Vec<ExecutionId>, EngineError>;
+
+    /// Whether a claim has anything to settle before it looks at its lines. Asked by every claim: one
+    /// statement of index heads, however many topics there are.
+    fn agenda(&mut self, now: TimestampMs) -> Result<Agenda, EngineError> {
+        let flow_work = self.flow_work()?.is_any();
+        Ok(Agenda { due: !self.due(now, 1)?.is_empty(), flow_work })
+    }
 
     /// The earliest instant at which something is due.
     fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError>;

@@ -28,6 +28,14 @@ pub trait WorkerReader {
     /// The registry's history, by (instant, namespace, instance id, word), at most `limit`.
     fn registry_events(&mut self, limit: usize) -> Result<Vec<RegistryEvent>, EngineError>;
 
+    /// Announcements of workers of a namespace, newest first: of those that live, and of those that
+    /// are gone.
+    fn announcements(
+        &mut self,
+        namespace: &Namespace,
+        limit: usize,
+    ) -> Result<Vec<RegistryEvent>, EngineError>;
+
     /// How many live leases each worker instance holds, in order of the instances. Walks the live
     /// leases.
     fn leases_held(

@@ -375,6 +375,14 @@ impl WorkerReader for Rows {
         unreachable!("no command asks for it")
     }
 
+    fn announcements(
+        &mut self,
+        _: &Namespace,
+        _: usize,
+    ) -> Result<Vec<RegistryEvent>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
     fn registry_events(&mut self, _: usize) -> Result<Vec<RegistryEvent>, EngineError> {
         unreachable!("no command asks for it")
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ff_core::contracts::{Explanation, GateEvidence, GateReport, GateVerdict};
+use ff_core::contracts::{Explanation, GateEvidence, GateReport, GateVerdict, WorkerStanding};
 use ff_core::engine_backend::EngineBackend;
 use serde_json::{Value, json};
 
@@ -53,12 +53,44 @@ fn explanation_json(found: &Explanation) -> Result<Value> {
             .about(&found.execution_id)
     })?;
     value["id"] = json!(id::show(&found.execution_id));
+    value["summary"] = json!(id::readable(&found.summary));
+    for (gate, told) in found.gates.iter().enumerate() {
+        value["gates"][gate]["detail"] = json!(id::readable(&told.detail));
+        for (fact, shown) in told.evidence.iter().enumerate() {
+            for (member, id) in ids(shown) {
+                value["gates"][gate]["evidence"][fact][member] = json!(id);
+            }
+        }
+    }
     Ok(value)
+}
+
+/// The ids of a fact, as they are printed and typed, by the member that holds each.
+fn ids(fact: &GateEvidence) -> Vec<(&'static str, String)> {
+    match fact {
+        GateEvidence::Edge { upstream, .. } => vec![("upstream", id::show(upstream))],
+        GateEvidence::FlowCancelled { flow_id, .. } => vec![("flow_id", id::show_flow(flow_id))],
+        GateEvidence::Waitpoint { waitpoint_id, .. } => {
+            vec![("waitpoint_id", id::show_waitpoint(waitpoint_id))]
+        }
+        GateEvidence::BudgetDimension { budget_id, .. } => {
+            vec![("budget_id", id::show_budget(budget_id))]
+        }
+        GateEvidence::QuotaSlots { quota_policy_id, .. }
+        | GateEvidence::QuotaWindow { quota_policy_id, .. } => {
+            vec![("quota_policy_id", id::show_quota(quota_policy_id))]
+        }
+        GateEvidence::QuotaHolder { quota_policy_id, execution_id, .. } => vec![
+            ("quota_policy_id", id::show_quota(quota_policy_id)),
+            ("execution_id", id::show(execution_id)),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 fn show(output: Output, found: &Explanation) -> Result<()> {
     let now = found.at.0;
-    output.line(&escape(&found.summary))?;
+    output.line(&escape(&id::readable(&found.summary)))?;
     if let Some(position) = &found.position {
         let more = if position.is_at_least { "at least " } else { "" };
         let lane = &found.lane_id;
@@ -77,20 +109,34 @@ fn show(output: Output, found: &Explanation) -> Result<()> {
             GateVerdict::Closed => output.judged("CLOSED", false),
             _ => output.judged(gate.verdict.as_str(), false),
         };
-        rows.push(vec![cell(gate.gate.as_str()), verdict, cell(opens), cell(&gate.detail)]);
-        // What is open needs no proof.
-        if gate.verdict != GateVerdict::Open {
+        rows.push(vec![
+            cell(gate.gate.as_str()),
+            verdict,
+            cell(opens),
+            cell(id::readable(&gate.detail)),
+        ]);
+        // What is open needs no proof, unless it is that all who could run it are busy.
+        if gate.verdict != GateVerdict::Open || is_busy(gate) {
             rows.extend(evidence_rows(gate, now));
         }
     }
     output.table(&["GATE", "VERDICT", "OPENS", "EVIDENCE"], rows, "no gate is known")
 }
 
+fn is_busy(gate: &GateReport) -> bool {
+    gate.evidence
+        .iter()
+        .any(|fact| matches!(fact, GateEvidence::Workers { standing: WorkerStanding::AllBusy, .. }))
+}
+
 fn evidence_rows(gate: &GateReport, now: i64) -> Vec<Vec<comfy_table::Cell>> {
+    // How the workers stand is said by the gate itself.
+    let facts: Vec<_> =
+        gate.evidence.iter().filter(|fact| !matches!(fact, GateEvidence::Workers { .. })).collect();
     let mut lines: Vec<_> =
-        gate.evidence.iter().take(EVIDENCE_SHOWN).map(|fact| evidence(fact, now)).collect();
-    if gate.evidence.len() > EVIDENCE_SHOWN {
-        lines.push(format!("and {} more", gate.evidence.len() - EVIDENCE_SHOWN));
+        facts.iter().take(EVIDENCE_SHOWN).map(|fact| evidence(fact, now)).collect();
+    if facts.len() > EVIDENCE_SHOWN {
+        lines.push(format!("and {} more", facts.len() - EVIDENCE_SHOWN));
     }
     lines
         .into_iter()
@@ -115,10 +161,24 @@ fn evidence(fact: &GateEvidence, now: i64) -> String {
         GateEvidence::Edge { upstream, state, .. } => {
             format!("{} is {state}", id::show(upstream))
         }
-        GateEvidence::Waitpoint { waitpoint_id, key, state, expires_at } => {
+        GateEvidence::FlowCancelled { flow_id, policy, reason, at } => {
+            let at = time::relative(at.0, now);
+            format!("{} was cancelled {at} ({policy}): {reason}", id::show_flow(flow_id))
+        }
+        GateEvidence::Suspension { reason, since, until, at_timeout, .. } => {
+            let since = time::relative(since.0, now);
+            let then = at_timeout.as_deref().unwrap_or("nothing");
+            let until = until.map_or_else(String::new, |at| {
+                format!(", times out {}: {then}", time::relative(at.0, now))
+            });
+            format!("suspended {since}: {reason}{until}")
+        }
+        GateEvidence::Waitpoint { waitpoint_id, key, state, since, expires_at } => {
+            let since = time::relative(since.0, now);
             let until = expires_at
-                .map_or_else(String::new, |at| format!(", until {}", time::relative(at.0, now)));
-            format!("waitpoint {key} ({}) is {state}{until}", id::show_waitpoint(waitpoint_id))
+                .map_or_else(String::new, |at| format!(", ends {}", time::relative(at.0, now)));
+            let shown = id::show_waitpoint(waitpoint_id);
+            format!("waitpoint {key} ({shown}) is {state}, made {since}{until}")
         }
         GateEvidence::BudgetDimension { budget_id, dimension, usage, hard_limit } => {
             format!("{dimension}: {usage} of {hard_limit} spent, {}", id::show_budget(budget_id))
@@ -142,9 +202,16 @@ fn evidence(fact: &GateEvidence, now: i64) -> String {
         ),
         GateEvidence::LaneState { lane_id, state } => format!("lane {lane_id} is {state}"),
         GateEvidence::MissingCapability { token } => format!("no worker offers {token}"),
-        GateEvidence::Worker { worker_instance_id, is_alive, holds } => {
-            let alive = if *is_alive { "alive" } else { "not heard of any more" };
-            format!("{worker_instance_id} could run it: {alive}, holds {holds}")
+        GateEvidence::Worker { worker_instance_id, is_alive, announced_at, holds } => {
+            let since = time::relative(announced_at.0, now);
+            if *is_alive {
+                format!("{worker_instance_id} could run it: registered {since}, holds {holds}")
+            } else {
+                format!("{worker_instance_id} could have run it: registered {since}, is gone")
+            }
+        }
+        GateEvidence::Inconsistent { detail } => {
+            format!("{detail}; `ff verify` shows what else disagrees")
         }
         GateEvidence::Unreadable { detail } => format!("cannot be read: {detail}"),
         other => format!("{other:?}"),

@@ -248,7 +248,12 @@ pub enum Write {
         active: Option<u64>,
     },
     /// A reservation is given back.
-    DropReservation { quota_policy_id: QuotaPolicyId, execution_id: ExecutionId, active: u64 },
+    DropReservation {
+        quota_policy_id: QuotaPolicyId,
+        execution_id: ExecutionId,
+        active: u64,
+        at: TimestampMs,
+    },
     /// An execution waits behind a gate; its own row is written beside this.
     Park { execution_id: ExecutionId, lane: LaneId, gate: GateKey, look_at: TimestampMs },
     /// When a gate is looked at next: by a claim on its lane, and by a sweep.

@@ -26,7 +26,7 @@ impl Command for ReleaseAdmission {
     fn decide(
         &self,
         seen: &Snapshot,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Result<Transition<ReleaseAdmissionResult>, EngineError> {
         let quota = seen.budget.quota()?;
         let released = Transition::unchanged(ReleaseAdmissionResult::Released);
@@ -39,6 +39,7 @@ impl Command for ReleaseAdmission {
                 quota_policy_id: quota_policy_id.clone(),
                 execution_id: self.args.execution_id.clone(),
                 active: quota.occupied,
+                at: cx.now,
             }))
             .change(Change::Budget(Write::WakeQuota { quota_policy_id })))
     }

@@ -52,6 +52,7 @@ impl Command for MarkWorkerDead {
             kind: RegistryEventKind::MarkedDead,
             at: cx.now,
             reason: Some(reason.clone()),
+            offer: None,
         };
         Ok(Transition::unchanged(MarkWorkerDeadOutcome::Marked)
             .change(Change::Worker(Write::Remove {

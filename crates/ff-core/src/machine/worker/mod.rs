@@ -94,16 +94,32 @@ pub struct RegistryEvent {
     pub kind: RegistryEventKind,
     pub at: TimestampMs,
     pub reason: Option<String>,
+    /// What it announced; with [`RegistryEventKind::Registered`] only, and unknown for lines that
+    /// tools wrote.
+    pub offer: Option<Offer>,
+}
+
+/// What a worker announces: the lanes it serves and what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields carry the table's own names")]
+pub struct Offer {
+    pub lanes: BTreeSet<LaneId>,
+    pub capabilities: BTreeSet<String>,
 }
 
 impl RegistryEvent {
     fn of(worker: &Registration, kind: RegistryEventKind, at: TimestampMs) -> Write {
+        let offer = (kind == RegistryEventKind::Registered).then(|| Offer {
+            lanes: worker.lanes.clone(),
+            capabilities: worker.capabilities.clone(),
+        });
         Write::Note(Box::new(Self {
             namespace: worker.namespace.clone(),
             worker_instance_id: worker.worker_instance_id.clone(),
             kind,
             at,
             reason: None,
+            offer,
         }))
     }
 }
