@@ -252,6 +252,12 @@ enum Bar {
 }
 
 impl Flows {
+    /// Whether the execution is of a flow that was cancelled.
+    pub(crate) fn is_cancelled(&self, number: Number) -> bool {
+        let flow = place_of(number).and_then(|(flow, _)| self.known.get(&flow));
+        flow.is_some_and(|known| known.cancelled.is_some())
+    }
+
     /// Notes what was announced: nothing of a cancelled flow begins (I9).
     pub(crate) fn announced(&mut self, news: &News) -> Result<(), Finding> {
         for (_, event) in &news.lease_events {

@@ -42,6 +42,8 @@ pub(crate) struct Step<'a> {
     /// Whether a deadline or a timeout may have ended the lease unannounced: a refusal writes
     /// nothing.
     pub(crate) may_end_by_itself: bool,
+    /// Whether its flow was cancelled.
+    pub(crate) is_of_cancelled_flow: bool,
     pub(crate) now: TimestampMs,
 }
 
@@ -310,6 +312,13 @@ impl Ledger {
         }
         // Whoever ended it, the holder of a cancelled attempt is told so.
         let is_moot = *deed == Deed::Cancel && before.is_ended && is_silent;
+        // A cancelled flow may end it in front of this very call.
+        let is_moot = is_moot
+            || (*deed == Deed::Cancel
+                && step.is_of_cancelled_flow
+                && !is_live
+                && before.live == Some(epoch)
+                && !is_forged);
         // A report that lost its answer is told so, even after its lease.
         let is_moot = is_moot || step.answer.word == "AlreadyApplied";
         if step.answer.is_ok && !is_live && !is_moot {

@@ -190,6 +190,7 @@ impl Stage {
             shown_epoch: shown,
             attempt,
             may_end_by_itself: is_timed || deadline,
+            is_of_cancelled_flow: number.is_some_and(|number| self.flows.is_cancelled(number)),
             now,
         };
         let plans = &self.plans;
