@@ -53,7 +53,8 @@ use crate::partition::{Partition, PartitionFamily, PartitionKey};
 use crate::state::{LaneState, PublicState};
 use crate::store::{Scan, Store, Topic, Wake};
 use crate::stream_events::{
-    CompletionSubscription, LeaseHistorySubscription, SignalDeliverySubscription,
+    CompletionSubscription, LeaseHistorySubscription, OperatorEventSubscription,
+    SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
@@ -1221,6 +1222,15 @@ impl<S: Store> EngineBackend for S {
         subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::signal).await
     }
 
+    async fn subscribe_operator_events(
+        &self,
+        cursor: StreamCursor,
+        filter: &ScannerFilter,
+    ) -> Result<OperatorEventSubscription, EngineError> {
+        let (op, topic) = ("subscribe_operator_events", Topic::Operator);
+        subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::operator).await
+    }
+
     // ---- Admin ----
 
     fn backend_label(&self) -> &'static str {
@@ -1393,14 +1403,15 @@ impl<S: Store> EngineBackend for S {
                 }
                 for lane in lanes {
                     let counts = reader.lane_counts(&lane.id)?;
-                    found.push(LaneStatus::new(
+                    let status = LaneStatus::new(
                         lane.id,
                         lane.state,
                         counts.waiting,
                         counts.delayed,
                         counts.active,
                         counts.oldest_waiting_at,
-                    ));
+                    );
+                    found.push(status.with_parked(counts.parked));
                 }
             }
         })
