@@ -1,11 +1,18 @@
 //! The README's table of limits, written from the constants that enforce them.
 
-use ff_core::contracts::{CLAIM_BATCH_MAX, CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS};
+use ff_core::contracts::{
+    CLAIM_BATCH_MAX, CREATE_BATCH_MAX_BYTES, CREATE_BATCH_MAX_ROWS, FLOW_BYTES_MAX, FLOW_EDGES_MAX,
+    FLOW_NODES_MAX,
+};
 use ff_core::machine::Limits;
 use ff_core::machine::limits::{
-    DEDUP_WINDOW_MS, DELAY_MAX_MS, IDENTIFIER_MAX_BYTES, LANE_GATE_KEYS_MAX, LEASE_TTL_MAX_MS,
-    LEASE_TTL_MIN_MS, NAME_MAX_BYTES, PAYLOAD_CEILING_BYTES, PRIORITY_MAX, REASON_MAX_BYTES,
-    RECLAIMS_WITHOUT_POLICY, RETRIES_MAX, TAG_KEY_MAX_BYTES, TAG_VALUE_MAX_BYTES, TAGS_MAX,
+    BUDGET_DIMENSIONS_MAX, BUDGETS_PER_EXECUTION_MAX, CONDITION_TERMS_MAX, DEDUP_WINDOW_MS,
+    DELAY_MAX_MS, DURABLE_FRAMES_KEPT, DURABLE_FRAMES_KEPT_MAX, FRAME_MAX_BYTES,
+    IDENTIFIER_MAX_BYTES, LANE_GATE_KEYS_MAX, LEASE_TTL_MAX_MS, LEASE_TTL_MIN_MS, NAME_MAX_BYTES,
+    PAYLOAD_CEILING_BYTES, PRIORITY_MAX, QUOTA_WINDOW_MAX_SECONDS, REASON_MAX_BYTES,
+    RECLAIMS_WITHOUT_POLICY, REPORT_DEDUP_MS, RETRIES_MAX, SIGNAL_PAYLOAD_MAX_BYTES,
+    SIGNALS_PER_EXECUTION, SIGNALS_PER_EXECUTION_MAX, SUMMARY_MAX_BYTES, TAG_KEY_MAX_BYTES,
+    TAG_VALUE_MAX_BYTES, TAGS_MAX, WAITPOINTS_PER_SUSPENSION_MAX,
 };
 use ff_core::policy::{CAPS_MAX_BYTES, CAPS_MAX_TOKENS, ExecutionPolicy};
 
@@ -73,6 +80,44 @@ fn table() -> String {
         ),
         ("distinct sets of capabilities waiting in one lane", LANE_GATE_KEYS_MAX.to_string()),
         ("stored reason of a failure", format!("{}; a longer one is cut", bytes(REASON_MAX_BYTES))),
+        (
+            "one flow",
+            format!(
+                "{FLOW_NODES_MAX} nodes, {FLOW_EDGES_MAX} edges, {} of payloads",
+                bytes(FLOW_BYTES_MAX)
+            ),
+        ),
+        (
+            "one suspension",
+            format!(
+                "{WAITPOINTS_PER_SUSPENSION_MAX} waitpoints, {CONDITION_TERMS_MAX} terms in its condition"
+            ),
+        ),
+        (
+            "signals of one execution",
+            format!(
+                "{SIGNALS_PER_EXECUTION} by default, at most {SIGNALS_PER_EXECUTION_MAX}; {} each",
+                bytes(SIGNAL_PAYLOAD_MAX_BYTES)
+            ),
+        ),
+        (
+            "budgets",
+            format!(
+                "{BUDGETS_PER_EXECUTION_MAX} of one execution, {BUDGET_DIMENSIONS_MAX} dimensions each; \
+                 the key of a report counts for {}",
+                time(REPORT_DEDUP_MS)
+            ),
+        ),
+        ("window of a quota", time(QUOTA_WINDOW_MAX_SECONDS * 1_000)),
+        (
+            "stream",
+            format!(
+                "{} a frame; {DURABLE_FRAMES_KEPT} frames kept by default, at most \
+                 {DURABLE_FRAMES_KEPT_MAX}; summary {}",
+                bytes(FRAME_MAX_BYTES),
+                bytes(SUMMARY_MAX_BYTES)
+            ),
+        ),
         ("idempotency key remembered", format!("{} by default", time(DEDUP_WINDOW_MS))),
         ("ended execution kept", format!("{} by default", time(limits.retention.0))),
         ("event kept", format!("{} by default", time(limits.event_retention.0))),

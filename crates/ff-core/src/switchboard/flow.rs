@@ -400,7 +400,7 @@ pub(super) async fn flow_of<S: Store>(
     store: &S,
     id: &ExecutionId,
 ) -> Result<Option<FlowId>, EngineError> {
-    let execution = super::execution(store, id).await?;
+    let execution = super::execution::row(store, id).await?;
     Ok(execution.and_then(|execution| execution.flow_id))
 }
 

@@ -4,9 +4,12 @@
 //! Both forms of an operation, by handle and by fence triple, end in the same command.
 
 mod budget;
+mod execution;
 mod explain;
 mod find;
 mod flow;
+mod lane;
+mod lease;
 mod present;
 mod stream;
 mod subscribe;
@@ -14,8 +17,6 @@ mod suspension;
 mod worker;
 
 use std::any::Any;
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,55 +29,30 @@ use crate::backend::{
 };
 use crate::capability::{Capabilities, Supports};
 use crate::contracts::{self, *};
-use crate::engine_backend::{EngineBackend, validate_tag_key};
-use crate::engine_error::{ContentionKind, EngineError, StateKind, ValidationKind};
+use crate::engine_backend::EngineBackend;
+use crate::engine_error::{EngineError, ValidationKind};
 use crate::handle_codec::{self, HandlePayload};
 use crate::machine::budget::{
-    BindQuota, CheckAdmission, CreateBudget, CreateQuotaPolicy, Park, ReleaseAdmission,
-    ReleaseBudget, ResetBudget, SetBudgetLimits, UnbindQuota,
+    BindQuota, CheckAdmission, CreateBudget, CreateQuotaPolicy, ReleaseAdmission, ReleaseBudget,
+    ResetBudget, SetBudgetLimits, UnbindQuota,
 };
-use crate::machine::drive::{self, ClaimRequest};
-use crate::machine::execution::{
-    Cancel, CancelProof, ChangePriority, Complete, Create, Delay, Fail, Failed, Progress, Replay,
-    SetTag,
-};
-use crate::machine::lane::SetLaneState;
-use crate::machine::lease::{
-    self, ClaimExecution, ClaimFromResumeGrant, ClaimResumedExecution, Claimed, Claimer,
-    IssueClaimGrant, IssueGrantAndClaim, IssueReclaimGrant, ReclaimExecution, ReclaimGranted,
-    Reclaimed, Renew, Revoke, Revoked,
-};
-use crate::machine::rows::{Candidate, Execution};
 use crate::machine::worker::{HeartbeatWorker, MarkWorkerDead, RegisterWorker};
-use crate::machine::{Context, Fence, Footprint, Limits, Snapshot, gate, policy, retry, sweep};
-use crate::partition::{Partition, PartitionFamily, PartitionKey};
+use crate::machine::{Footprint, Snapshot};
+use crate::partition::PartitionKey;
 use crate::state::{LaneState, PublicState};
-use crate::store::{Scan, Store, Topic, Wake};
+use crate::store::{Store, Topic};
 use crate::stream_events::{
     CompletionSubscription, LeaseHistorySubscription, OperatorEventSubscription,
     SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
-    AttemptIndex, BudgetId, CancelSource, EdgeId, ExecutionId, FlowId, LaneId, LeaseFence,
-    Namespace, QuotaPolicyId, TimestampMs, WaitpointId,
+    AttemptIndex, BudgetId, EdgeId, ExecutionId, FlowId, LaneId, LeaseFence, Namespace,
+    QuotaPolicyId, TimestampMs, WaitpointId,
 };
 
 /// Most rows that one page of a listing returns.
 const PAGE_MAX: usize = 1_000;
-
-/// Most transitions that one call returns.
-const TRANSITIONS_MAX: usize = 10_000;
-
-/// A worker that waits looks again after this long even without a wake-up.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-
-/// It does not look more often than this for something that is due but was not to be had; and
-/// each time in vain half as often, down to [`LOOK_AGAIN_LATER`].
-const LOOK_AGAIN_SOON: Duration = Duration::from_millis(5);
-
-/// Seldomer than this it does not get.
-const LOOK_AGAIN_LATER: Duration = Duration::from_secs(1);
 
 /// What every store can do through this switchboard.
 pub(crate) fn supports() -> Supports {
@@ -136,85 +112,8 @@ fn opened<S: Store>(handle: &Handle) -> Result<HandlePayload, EngineError> {
     Ok(decoded.payload)
 }
 
-fn tokens(whose: &str, capabilities: &[String]) -> Result<Arc<BTreeSet<String>>, EngineError> {
-    gate::key(whose, capabilities.iter().map(String::as_str))?;
-    Ok(Arc::new(capabilities.iter().cloned().collect()))
-}
-
-fn partition_key(id: &ExecutionId) -> PartitionKey {
-    PartitionKey::from(&Partition { family: PartitionFamily::Flow, index: id.partition() })
-}
-
 async fn load<S: Store>(store: &S, footprint: Footprint) -> Result<Snapshot, EngineError> {
     store.read(move |reader| reader.load(&footprint)).await
-}
-
-async fn execution<S: Store>(
-    store: &S,
-    id: &ExecutionId,
-) -> Result<Option<Execution>, EngineError> {
-    Ok(load(store, Footprint::execution(id)).await?.execution)
-}
-
-fn not_found_as_input(op: &str, id: &ExecutionId) -> EngineError {
-    invalid(format!("{op}: execution not found: {id}"))
-}
-
-/// Claims now, or as soon as work comes into line within `max_wait`.
-///
-/// A worker that was woken reads first and takes the write lock only if it would find something.
-/// The end of the wait bounds only the waiting: a claim in flight is never abandoned, because it
-/// may have taken work that nobody would then attend to.
-async fn claim_waiting<S: Store>(
-    store: &S,
-    request: ClaimRequest,
-    max_wait: Option<Duration>,
-) -> Result<Vec<Claimed>, EngineError> {
-    let mut seen = store.generation(Wake::Work);
-    let claimed = claim_now(store, &request).await?;
-    let Some(max_wait) = max_wait.filter(|wait| claimed.is_empty() && !wait.is_zero()) else {
-        return Ok(claimed);
-    };
-    let begun = tokio::time::Instant::now();
-    let mut rest = LOOK_AGAIN_SOON;
-    loop {
-        let left = max_wait.saturating_sub(begun.elapsed());
-        if left.is_zero() {
-            return Ok(Vec::new());
-        }
-        let lanes = request.lanes.clone();
-        let due = store.read(move |reader| drive::next_work(reader, &lanes)).await?;
-        let until_due =
-            due.map_or(LOOK_AGAIN, |at| Duration::from_millis(policy::until(store.now(), at).0));
-        let pause = until_due.clamp(rest, LOOK_AGAIN).min(left);
-        store.wait(Wake::Work, seen, pause).await;
-        if store.generation(Wake::Work) != seen {
-            rest = LOOK_AGAIN_SOON;
-        }
-        seen = store.generation(Wake::Work);
-        let (wanted, now) = (request.clone(), store.now());
-        if store.read(move |reader| drive::has_work(reader, &wanted, now)).await? {
-            let claimed = claim_now(store, &request).await?;
-            if !claimed.is_empty() {
-                return Ok(claimed);
-            }
-            rest = (rest * 2).min(LOOK_AGAIN_LATER);
-        }
-    }
-}
-
-/// Claims in bounded steps, each a command of its own, until one finds something or nothing is
-/// left to settle.
-async fn claim_now<S: Store>(
-    store: &S,
-    request: &ClaimRequest,
-) -> Result<Vec<Claimed>, EngineError> {
-    loop {
-        let step = store.claim(request.clone()).await?;
-        if !step.claimed.is_empty() || !step.is_unfinished {
-            return Ok(step.claimed);
-        }
-    }
 }
 
 #[async_trait]
@@ -227,36 +126,18 @@ impl<S: Store> EngineBackend for S {
         capabilities: &CapabilitySet,
         policy: ClaimPolicy,
     ) -> Result<Option<Handle>, EngineError> {
-        lease::named(&policy.worker_id, &policy.worker_instance_id)?;
-        let request = ClaimRequest {
-            lanes: vec![lane.clone()],
-            by: Claimer {
-                worker_id: policy.worker_id,
-                worker_instance_id: policy.worker_instance_id,
-                capabilities: tokens("worker", &capabilities.tokens)?,
-                ttl: lease::ttl(u64::from(policy.lease_ttl_ms))?,
-            },
-            max: 1,
-            with_payload: false,
-        };
-        let claimed = claim_waiting(self, request, policy.max_wait).await?;
-        Ok(claimed.first().map(present::handle::<S>))
+        lease::claim(self, lane, capabilities, policy).await
     }
 
     async fn renew(&self, handle: &Handle) -> Result<LeaseRenewal, EngineError> {
-        let payload = opened::<S>(handle)?;
-        let fence = Fence::of_handle(&payload);
-        let (execution_id, ttl_ms) = (payload.execution_id, payload.lease_ttl_ms);
-        self.execute(Renew { execution_id, fence, ttl_ms }).await
+        lease::renew(self, handle).await
     }
 
     async fn claim_from_resume_grant(
         &self,
         token: ResumeToken,
     ) -> Result<Option<Handle>, EngineError> {
-        let command = ClaimFromResumeGrant { token };
-        let claimed = self.execute(command).await?;
-        Ok(claimed.as_ref().map(present::handle::<S>))
+        lease::claim_from_resume_grant(self, token).await
     }
 
     #[cfg(feature = "core")]
@@ -264,8 +145,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ClaimResumedExecutionArgs,
     ) -> Result<ClaimResumedExecutionResult, EngineError> {
-        let claimed = self.execute(ClaimResumedExecution { args }).await?;
-        Ok(ClaimResumedExecutionResult::Claimed(present::claimed_resumed::<S>(&claimed)))
+        lease::claim_resumed_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -273,16 +153,12 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ClaimExecutionArgs,
     ) -> Result<ClaimExecutionResult, EngineError> {
-        let claimed = self.execute(ClaimExecution { args }).await?;
-        Ok(ClaimExecutionResult::Claimed(present::claimed_execution::<S>(&claimed)))
+        lease::claim_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
     async fn renew_lease(&self, args: RenewLeaseArgs) -> Result<RenewLeaseResult, EngineError> {
-        let fence = Fence::required(args.attempt_index, args.fence.as_ref())?;
-        let (execution_id, ttl_ms) = (args.execution_id, args.lease_ttl_ms);
-        let renewal = self.execute(Renew { execution_id, fence, ttl_ms }).await?;
-        Ok(present::renewed(&renewal))
+        lease::renew_lease(self, args).await
     }
 
     #[cfg(feature = "suspension")]
@@ -290,26 +166,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ListExpiredLeasesArgs,
     ) -> Result<ListExpiredLeasesResult, EngineError> {
-        let limit = args
-            .limit
-            .unwrap_or(LIST_EXPIRED_LEASES_DEFAULT_LIMIT)
-            .min(LIST_EXPIRED_LEASES_MAX_LIMIT);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut leases = self
-            .read(move |reader| {
-                let after =
-                    args.after.as_ref().map(|after| (after.expires_at_ms, &after.execution_id));
-                reader.expired_leases(args.as_of, after, args.namespace.as_ref(), limit + 1)
-            })
-            .await?;
-        let is_more = leases.len() > limit;
-        leases.truncate(limit);
-        let cursor = leases
-            .last()
-            .filter(|_| is_more)
-            .map(|last| ExpiredLeasesCursor::new(last.expires_at, last.execution_id.clone()));
-        let entries = leases.into_iter().map(present::expired_lease).collect();
-        Ok(ListExpiredLeasesResult::new(entries, cursor))
+        lease::list_expired_leases(self, args).await
     }
 
     // ---- Lifecycle ----
@@ -319,7 +176,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: CreateExecutionArgs,
     ) -> Result<CreateExecutionResult, EngineError> {
-        self.execute(Create::new(args)).await
+        execution::create_execution(self, args).await
     }
 
     async fn progress(
@@ -328,10 +185,7 @@ impl<S: Store> EngineBackend for S {
         percent: Option<u8>,
         message: Option<String>,
     ) -> Result<(), EngineError> {
-        let payload = opened::<S>(handle)?;
-        let fence = Fence::of_handle(&payload);
-        let execution_id = payload.execution_id;
-        self.execute(Progress { execution_id, fence, percent, message }).await
+        execution::progress(self, handle, percent, message).await
     }
 
     async fn append_frame(
@@ -343,10 +197,7 @@ impl<S: Store> EngineBackend for S {
     }
 
     async fn complete(&self, handle: &Handle, result: Option<Vec<u8>>) -> Result<(), EngineError> {
-        let payload = opened::<S>(handle)?;
-        let fence = Fence::of_handle(&payload);
-        let execution_id = payload.execution_id;
-        self.execute(Complete { execution_id, fence, result }).await.map(|_| ())
+        execution::complete(self, handle, result).await
     }
 
     async fn fail(
@@ -355,42 +206,15 @@ impl<S: Store> EngineBackend for S {
         reason: FailureReason,
         classification: FailureClass,
     ) -> Result<FailOutcome, EngineError> {
-        let payload = opened::<S>(handle)?;
-        let named = reason.detail.filter(|detail| !detail.is_empty());
-        let category = named
-            .and_then(|detail| String::from_utf8(detail).ok())
-            .filter(|_| retry::may_be_renamed(classification))
-            .unwrap_or_else(|| retry::category_of(classification).to_owned());
-        let command = Fail {
-            fence: Fence::of_handle(&payload),
-            execution_id: payload.execution_id,
-            reason: reason.message,
-            category,
-            policy: None,
-        };
-        Ok(match self.execute(command).await? {
-            Failed::Retry { delay_until, .. } => FailOutcome::RetryScheduled { delay_until },
-            Failed::Final => FailOutcome::TerminalFailed,
-        })
+        execution::fail(self, handle, reason, classification).await
     }
 
     async fn cancel(&self, handle: &Handle, reason: &str) -> Result<(), EngineError> {
-        let payload = opened::<S>(handle)?;
-        let proof = CancelProof::Handle(Fence::of_handle(&payload));
-        self.execute(Cancel {
-            execution_id: payload.execution_id,
-            reason: reason.to_owned(),
-            source: CancelSource::Custom("worker".to_owned()),
-            proof,
-        })
-        .await
+        execution::cancel(self, handle, reason).await
     }
 
     async fn delay(&self, handle: &Handle, delay_until: TimestampMs) -> Result<(), EngineError> {
-        let payload = opened::<S>(handle)?;
-        let fence = Fence::of_handle(&payload);
-        let execution_id = payload.execution_id;
-        self.execute(Delay { execution_id, fence, until: Some(delay_until) }).await
+        execution::delay(self, handle, delay_until).await
     }
 
     async fn wait_children(&self, handle: &Handle) -> Result<(), EngineError> {
@@ -402,14 +226,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: CompleteExecutionArgs,
     ) -> Result<CompleteExecutionResult, EngineError> {
-        let fence = Fence::of_triple(args.attempt_index, args.fence.as_ref(), &args.source)?;
-        let command = Complete {
-            execution_id: args.execution_id.clone(),
-            fence,
-            result: args.result_payload,
-        };
-        let public_state = self.execute(command).await?;
-        Ok(CompleteExecutionResult::Completed { execution_id: args.execution_id, public_state })
+        execution::complete_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -417,20 +234,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: FailExecutionArgs,
     ) -> Result<FailExecutionResult, EngineError> {
-        let fence = Fence::of_triple(args.attempt_index, args.fence.as_ref(), &args.source)?;
-        let command = Fail {
-            execution_id: args.execution_id,
-            fence,
-            reason: args.failure_reason,
-            category: args.failure_category,
-            policy: retry::parse(&args.retry_policy_json)?,
-        };
-        Ok(match self.execute(command).await? {
-            Failed::Retry { delay_until, next_attempt_index } => {
-                FailExecutionResult::RetryScheduled { delay_until, next_attempt_index }
-            }
-            Failed::Final => FailExecutionResult::TerminalFailed,
-        })
+        execution::fail_execution(self, args).await
     }
 
     // ---- Suspension, flows, budgets: the operations that every backend must name ----
@@ -836,7 +640,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         id: &ExecutionId,
     ) -> Result<Option<PublicState>, EngineError> {
-        Ok(execution(self, id).await?.map(|execution| execution.public_state()))
+        execution::read_execution_state(self, id).await
     }
 
     #[cfg(feature = "core")]
@@ -844,50 +648,39 @@ impl<S: Store> EngineBackend for S {
         &self,
         id: &ExecutionId,
     ) -> Result<Option<ExecutionInfo>, EngineError> {
-        Ok(execution(self, id).await?.map(present::info))
+        execution::read_execution_info(self, id).await
     }
 
     async fn get_execution_result(&self, id: &ExecutionId) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(load(self, Footprint::execution(id).with_result()).await?.result)
+        execution::get_execution_result(self, id).await
     }
 
     async fn read_execution_context(
         &self,
         id: &ExecutionId,
     ) -> Result<ExecutionContext, EngineError> {
-        let seen = load(self, Footprint::execution(id).with_payload()).await?;
-        match seen.execution {
-            Some(execution) => Ok(present::context(execution, seen.payload)),
-            None => Err(not_found_as_input("read_execution_context", id)),
-        }
+        execution::read_execution_context(self, id).await
     }
 
     async fn read_current_attempt_index(
         &self,
         id: &ExecutionId,
     ) -> Result<AttemptIndex, EngineError> {
-        match execution(self, id).await? {
-            Some(execution) => Ok(execution.attempt_index),
-            None => Err(not_found_as_input("read_current_attempt_index", id)),
-        }
+        execution::read_current_attempt_index(self, id).await
     }
 
     async fn read_total_attempt_count(
         &self,
         id: &ExecutionId,
     ) -> Result<AttemptIndex, EngineError> {
-        match execution(self, id).await? {
-            Some(execution) => Ok(AttemptIndex(execution.attempt_count)),
-            None => Err(not_found_as_input("read_total_attempt_count", id)),
-        }
+        execution::read_total_attempt_count(self, id).await
     }
 
     async fn describe_execution(
         &self,
         id: &ExecutionId,
     ) -> Result<Option<ExecutionSnapshot>, EngineError> {
-        let seen = load(self, Footprint::execution(id)).await?;
-        Ok(seen.execution.map(|execution| present::snapshot(execution, seen.current.as_ref())))
+        execution::describe_execution(self, id).await
     }
 
     #[cfg(feature = "core")]
@@ -896,13 +689,7 @@ impl<S: Store> EngineBackend for S {
         cursor: Option<LaneId>,
         limit: usize,
     ) -> Result<ListLanesPage, EngineError> {
-        let limit = limit.min(PAGE_MAX);
-        let lanes = self.read(move |reader| reader.lanes(cursor.as_ref(), limit + 1)).await?;
-        let mut lanes: Vec<LaneId> = lanes.into_iter().map(|lane| lane.id).collect();
-        let is_more = lanes.len() > limit;
-        lanes.truncate(limit);
-        let next_cursor = lanes.last().filter(|_| is_more).cloned();
-        Ok(ListLanesPage::new(lanes, next_cursor))
+        lane::list_lanes(self, cursor, limit).await
     }
 
     #[cfg(feature = "core")]
@@ -912,17 +699,7 @@ impl<S: Store> EngineBackend for S {
         cursor: Option<ExecutionId>,
         limit: usize,
     ) -> Result<ListExecutionsPage, EngineError> {
-        let limit = limit.min(PAGE_MAX);
-        let partition =
-            partition.parse().map_err(|error| invalid(format!("partition: {error}")))?.index;
-        let scan = Scan { partition: Some(partition), after: cursor, ..Scan::default() };
-        let rows = self.read(move |reader| reader.scan(&scan, limit + 1)).await?;
-        let mut executions: Vec<ExecutionId> =
-            rows.into_iter().map(|(execution, _)| execution.id).collect();
-        let is_more = executions.len() > limit;
-        executions.truncate(limit);
-        let next_cursor = executions.last().filter(|_| is_more).cloned();
-        Ok(ListExecutionsPage::new(executions, next_cursor))
+        execution::list_executions(self, partition, cursor, limit).await
     }
 
     async fn set_execution_tag(
@@ -931,13 +708,7 @@ impl<S: Store> EngineBackend for S {
         key: &str,
         value: &str,
     ) -> Result<(), EngineError> {
-        validate_tag_key(key)?;
-        self.execute(SetTag {
-            execution_id: id.clone(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
-        .await
+        execution::set_execution_tag(self, id, key, value).await
     }
 
     async fn get_execution_tag(
@@ -945,15 +716,14 @@ impl<S: Store> EngineBackend for S {
         id: &ExecutionId,
         key: &str,
     ) -> Result<Option<String>, EngineError> {
-        validate_tag_key(key)?;
-        Ok(execution(self, id).await?.and_then(|mut execution| execution.tags.remove(key)))
+        execution::get_execution_tag(self, id, key).await
     }
 
     async fn get_execution_namespace(
         &self,
         id: &ExecutionId,
     ) -> Result<Option<String>, EngineError> {
-        Ok(execution(self, id).await?.map(|execution| execution.namespace.0))
+        execution::get_execution_namespace(self, id).await
     }
 
     // ---- Operator ----
@@ -963,21 +733,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: CancelExecutionArgs,
     ) -> Result<CancelExecutionResult, EngineError> {
-        self.execute(Cancel {
-            execution_id: args.execution_id.clone(),
-            reason: args.reason,
-            source: args.source,
-            proof: CancelProof::Typed {
-                lease_id: args.lease_id,
-                lease_epoch: args.lease_epoch,
-                attempt_id: args.attempt_id,
-            },
-        })
-        .await?;
-        Ok(CancelExecutionResult::Cancelled {
-            execution_id: args.execution_id,
-            public_state: PublicState::Cancelled,
-        })
+        execution::cancel_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -985,9 +741,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ChangePriorityArgs,
     ) -> Result<ChangePriorityResult, EngineError> {
-        let execution_id = args.execution_id.clone();
-        self.execute(ChangePriority { execution_id, priority: args.new_priority }).await?;
-        Ok(ChangePriorityResult::Changed { execution_id: args.execution_id })
+        execution::change_priority(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -995,29 +749,12 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ReplayExecutionArgs,
     ) -> Result<ReplayExecutionResult, EngineError> {
-        let public_state = self.execute(Replay { execution_id: args.execution_id }).await?;
-        Ok(ReplayExecutionResult::Replayed { public_state })
+        execution::replay_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
     async fn revoke_lease(&self, args: RevokeLeaseArgs) -> Result<RevokeLeaseResult, EngineError> {
-        let revoked = self
-            .execute(Revoke {
-                execution_id: args.execution_id,
-                expected_lease_id: args.expected_lease_id,
-                worker_instance_id: args.worker_instance_id,
-                reason: args.reason,
-            })
-            .await?;
-        Ok(match revoked {
-            Revoked::Revoked { lease_id, epoch } => RevokeLeaseResult::Revoked {
-                lease_id: lease_id.map(|id| id.to_string()).unwrap_or_default(),
-                lease_epoch: epoch.to_string(),
-            },
-            Revoked::AlreadySatisfied { reason } => {
-                RevokeLeaseResult::AlreadySatisfied { reason: reason.to_owned() }
-            }
-        })
+        lease::revoke_lease(self, args).await
     }
 
     // ---- Grants ----
@@ -1026,41 +763,14 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: IssueReclaimGrantArgs,
     ) -> Result<IssueReclaimGrantOutcome, EngineError> {
-        let execution_id = args.execution_id.clone();
-        Ok(match self.execute(IssueReclaimGrant { args }).await? {
-            ReclaimGranted::Granted(grant) => IssueReclaimGrantOutcome::Granted(ReclaimGrant::new(
-                execution_id.clone(),
-                partition_key(&execution_id),
-                grant.grant_id.to_string(),
-                u64::try_from(grant.expires_at.0).unwrap_or(0),
-                grant.lane,
-            )),
-            ReclaimGranted::NotReclaimable { detail } => {
-                IssueReclaimGrantOutcome::NotReclaimable { execution_id, detail }
-            }
-            ReclaimGranted::CapExceeded { reclaim_count } => {
-                IssueReclaimGrantOutcome::ReclaimCapExceeded { execution_id, reclaim_count }
-            }
-        })
+        lease::issue_reclaim_grant(self, args).await
     }
 
     async fn reclaim_execution(
         &self,
         args: ReclaimExecutionArgs,
     ) -> Result<ReclaimExecutionOutcome, EngineError> {
-        let execution_id = args.execution_id.clone();
-        Ok(match self.execute(ReclaimExecution { args }).await? {
-            Reclaimed::Claimed(claimed) => {
-                ReclaimExecutionOutcome::Claimed(present::handle::<S>(&claimed))
-            }
-            Reclaimed::NotReclaimable { detail } => {
-                ReclaimExecutionOutcome::NotReclaimable { execution_id, detail }
-            }
-            Reclaimed::CapExceeded { reclaim_count } => {
-                ReclaimExecutionOutcome::ReclaimCapExceeded { execution_id, reclaim_count }
-            }
-            Reclaimed::GrantNotFound => ReclaimExecutionOutcome::GrantNotFound { execution_id },
-        })
+        lease::reclaim_execution(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -1068,9 +778,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: IssueGrantAndClaimArgs,
     ) -> Result<ClaimGrantOutcome, EngineError> {
-        let claimed = self.execute(IssueGrantAndClaim { args }).await?;
-        let held = present::claimed_execution::<S>(&claimed);
-        Ok(ClaimGrantOutcome::new(held.lease_id, held.lease_epoch, held.attempt_index))
+        lease::issue_grant_and_claim(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -1078,9 +786,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: IssueClaimGrantArgs,
     ) -> Result<IssueClaimGrantOutcome, EngineError> {
-        let execution_id = args.execution_id.clone();
-        self.execute(IssueClaimGrant { args }).await?;
-        Ok(IssueClaimGrantOutcome::Granted { execution_id })
+        lease::issue_claim_grant(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -1088,70 +794,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: ClaimForWorkerArgs,
     ) -> Result<ClaimForWorkerOutcome, EngineError> {
-        lease::named(&args.worker_id, &args.worker_instance_id)?;
-        let capabilities: Vec<String> = args.worker_capabilities.iter().cloned().collect();
-        let request = ClaimRequest {
-            lanes: vec![args.lane_id.clone()],
-            by: Claimer {
-                worker_id: args.worker_id.clone(),
-                worker_instance_id: args.worker_instance_id.clone(),
-                capabilities: tokens("worker", &capabilities)?,
-                ttl: lease::ttl(args.grant_ttl_ms)?,
-            },
-            max: 1,
-            with_payload: false,
-        };
-        self.settle_due().await?;
-        let mut after = None;
-        loop {
-            let (wanted, from): (_, Option<Candidate>) = (request.clone(), after.take());
-            let now = self.now();
-            let line = self
-                .read(move |reader| drive::propose(reader, &wanted, from.as_ref(), now))
-                .await?;
-            if line.is_empty() {
-                return Ok(ClaimForWorkerOutcome::no_work());
-            }
-            for candidate in &line {
-                let execution_id = candidate.execution_id.clone();
-                let grant = IssueClaimGrantArgs::new(
-                    execution_id.clone(),
-                    args.lane_id.clone(),
-                    args.worker_id.clone(),
-                    args.worker_instance_id.clone(),
-                    Partition { family: PartitionFamily::Flow, index: execution_id.partition() },
-                    args.worker_capabilities.clone(),
-                    args.grant_ttl_ms,
-                    self.now(),
-                );
-                match self.execute(IssueClaimGrant { args: grant }).await {
-                    Ok(grant) => {
-                        return Ok(ClaimForWorkerOutcome::granted(ClaimGrant::new(
-                            execution_id.clone(),
-                            partition_key(&execution_id),
-                            grant.grant_id.to_string(),
-                            u64::try_from(grant.expires_at.0).unwrap_or(0),
-                        )));
-                    }
-                    Err(
-                        EngineError::State(StateKind::BudgetExceeded)
-                        | EngineError::Contention(
-                            ContentionKind::ConcurrencyLimitExceeded
-                            | ContentionKind::RateLimitExceeded,
-                        )
-                        | EngineError::NotFound { entity: "budget" | "quota_policy" },
-                    ) => self.execute(Park { execution_id }).await?,
-                    Err(
-                        EngineError::State(StateKind::GrantAlreadyExists)
-                        | EngineError::Contention(_)
-                        | EngineError::NotFound { .. }
-                        | EngineError::Validation { kind: ValidationKind::Corruption, .. },
-                    ) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            after = line.into_iter().next_back();
-        }
+        lease::claim_for_worker(self, args).await
     }
 
     // ---- Workers ----
@@ -1269,22 +912,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         batch: Vec<CreateExecutionArgs>,
     ) -> Result<Vec<CreateExecutionResult>, EngineError> {
-        if batch.len() > CREATE_BATCH_MAX_ROWS {
-            return Err(invalid(format!(
-                "{} executions in one batch; at most {CREATE_BATCH_MAX_ROWS}",
-                batch.len()
-            )));
-        }
-        let bytes: usize = batch.iter().map(|args| args.input_payload.len()).sum();
-        if bytes > CREATE_BATCH_MAX_BYTES {
-            return Err(EngineError::Validation {
-                kind: ValidationKind::PayloadTooLarge,
-                detail: format!(
-                    "the batch carries {bytes} bytes of payload; at most {CREATE_BATCH_MAX_BYTES}"
-                ),
-            });
-        }
-        self.execute_all(batch.into_iter().map(|args| Create::new(args).in_bulk()).collect()).await
+        execution::create_executions(self, batch).await
     }
 
     #[cfg(feature = "core")]
@@ -1295,54 +923,17 @@ impl<S: Store> EngineBackend for S {
         policy: ClaimPolicy,
         max: u32,
     ) -> Result<Vec<ClaimedWork>, EngineError> {
-        if max == 0 || max > CLAIM_BATCH_MAX {
-            return Err(invalid(format!("max is {max}; give 1 to {CLAIM_BATCH_MAX}")));
-        }
-        if lanes.is_empty() {
-            return Err(invalid("no lane given; a claim serves at least one"));
-        }
-        lease::named(&policy.worker_id, &policy.worker_instance_id)?;
-        let request = ClaimRequest {
-            lanes: lanes.to_vec(),
-            by: Claimer {
-                worker_id: policy.worker_id,
-                worker_instance_id: policy.worker_instance_id,
-                capabilities: tokens("worker", &capabilities.tokens)?,
-                ttl: lease::ttl(u64::from(policy.lease_ttl_ms))?,
-            },
-            max: usize::try_from(max).unwrap_or(usize::MAX),
-            with_payload: true,
-        };
-        let claimed = claim_waiting(self, request, policy.max_wait).await?;
-        Ok(claimed.into_iter().map(present::claimed_work::<S>).collect())
+        lease::claim_batch(self, lanes, capabilities, policy, max).await
     }
 
     #[cfg(feature = "core")]
     async fn check_leases(&self, handles: &[Handle]) -> Result<Vec<LeaseStanding>, EngineError> {
-        if handles.len() > CHECK_LEASES_MAX {
-            return Err(invalid(format!("{} handles; at most {CHECK_LEASES_MAX}", handles.len())));
-        }
-        let payloads: Vec<HandlePayload> =
-            handles.iter().map(opened::<S>).collect::<Result<_, _>>()?;
-        let now = self.now();
-        self.read(move |reader| {
-            payloads
-                .iter()
-                .map(|payload| {
-                    let seen = reader.load(&Footprint::execution(&payload.execution_id))?;
-                    Ok(standing(payload, &seen, now))
-                })
-                .collect()
-        })
-        .await
+        lease::check_leases(self, handles).await
     }
 
     #[cfg(feature = "core")]
     async fn release_lease(&self, handle: &Handle) -> Result<(), EngineError> {
-        let payload = opened::<S>(handle)?;
-        let fence = Fence::of_handle(&payload);
-        let execution_id = payload.execution_id;
-        self.execute(Delay { execution_id, fence, until: None }).await
+        lease::release_lease(self, handle).await
     }
 
     #[cfg(feature = "core")]
@@ -1350,7 +941,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         args: FindExecutionsArgs,
     ) -> Result<FindExecutionsPage, EngineError> {
-        self.read(move |reader| find::page(reader, &args)).await
+        execution::find_executions(self, args).await
     }
 
     #[cfg(feature = "core")]
@@ -1358,8 +949,7 @@ impl<S: Store> EngineBackend for S {
         &self,
         id: &ExecutionId,
     ) -> Result<Option<ExecutionSummary>, EngineError> {
-        let seen = load(self, Footprint::execution(id)).await?;
-        Ok(seen.execution.map(|execution| present::summary(execution, seen.current.as_ref())))
+        execution::describe_summary(self, id).await
     }
 
     #[cfg(feature = "core")]
@@ -1367,15 +957,12 @@ impl<S: Store> EngineBackend for S {
         &self,
         prefix: &str,
     ) -> Result<Vec<ExecutionId>, EngineError> {
-        let (low, high) = find::uuid_range(prefix)?;
-        self.read(move |reader| reader.uuid_range(low, high, 2)).await
+        execution::resolve_execution_prefix(self, prefix).await
     }
 
     #[cfg(feature = "core")]
     async fn list_attempts(&self, id: &ExecutionId) -> Result<Vec<AttemptInfo>, EngineError> {
-        let wanted = id.clone();
-        let attempts = self.read(move |reader| reader.attempts(&wanted)).await?;
-        Ok(attempts.into_iter().map(present::attempt).collect())
+        execution::list_attempts(self, id).await
     }
 
     #[cfg(feature = "core")]
@@ -1385,37 +972,12 @@ impl<S: Store> EngineBackend for S {
         after: Option<u64>,
         limit: u32,
     ) -> Result<Vec<TransitionInfo>, EngineError> {
-        let wanted = id.clone();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(TRANSITIONS_MAX);
-        let rows = self.read(move |reader| reader.transitions(&wanted, after, limit)).await?;
-        Ok(rows.into_iter().map(present::transition).collect())
+        execution::list_transitions(self, id, after, limit).await
     }
 
     #[cfg(feature = "core")]
     async fn list_lane_status(&self) -> Result<Vec<LaneStatus>, EngineError> {
-        self.read(|reader| {
-            let mut found: Vec<LaneStatus> = Vec::new();
-            loop {
-                let after = found.last().map(|status| status.lane_id.clone());
-                let lanes = reader.lanes(after.as_ref(), PAGE_MAX)?;
-                if lanes.is_empty() {
-                    return Ok(found);
-                }
-                for lane in lanes {
-                    let counts = reader.lane_counts(&lane.id)?;
-                    let status = LaneStatus::new(
-                        lane.id,
-                        lane.state,
-                        counts.waiting,
-                        counts.delayed,
-                        counts.active,
-                        counts.oldest_waiting_at,
-                    );
-                    found.push(status.with_parked(counts.parked));
-                }
-            }
-        })
-        .await
+        lane::list_lane_status(self).await
     }
 
     #[cfg(feature = "core")]
@@ -1471,20 +1033,6 @@ impl<S: Store> EngineBackend for S {
 
     #[cfg(feature = "core")]
     async fn set_lane_state(&self, lane: &LaneId, state: LaneState) -> Result<(), EngineError> {
-        self.execute(SetLaneState { lane: lane.clone(), state }).await
-    }
-}
-
-/// Whether a handle still holds, with what is due already applied.
-fn standing(payload: &HandlePayload, seen: &Snapshot, now: TimestampMs) -> LeaseStanding {
-    let limits = Limits::default();
-    let settled = sweep::settle(seen, &mut Context::new(now, 0, &limits)).map(|(_, rows)| rows);
-    let seen = settled.as_ref().unwrap_or(seen);
-    let public_state = seen.execution.as_ref().map(Execution::public_state);
-    match Fence::of_handle(payload).check(seen, now) {
-        Ok((_, attempt)) => LeaseStanding::Held {
-            expires_at: attempt.lease_expires_at.unwrap_or(TimestampMs(i64::MAX)),
-        },
-        Err(error) => LeaseStanding::Lost { public_state, reason: error.to_string() },
+        lane::set_lane_state(self, lane, state).await
     }
 }

@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use super::opened;
+use super::{invalid, opened};
 use crate::EngineError;
 use crate::backend::{
     AppendFrameOutcome, Frame, Handle, PatchKind, SummaryDocument, TailVisibility,
 };
 use crate::contracts::{STREAM_READ_HARD_CAP, StreamCursor, StreamFrame, StreamFrames};
-use crate::engine_error::ValidationKind;
 use crate::machine::limits::STREAM_PAGE_MAX_BYTES;
 use crate::machine::stream::rows::SEQ_MAX;
 use crate::machine::stream::{self, AppendFrame, Closing, FrameId};
 use crate::machine::{Context, Fence, Footprint, Limits, sweep};
 use crate::store::{FrameRange, Reader, Store, StreamKey};
 use crate::types::{AttemptIndex, ExecutionId, TimestampMs};
-
-fn invalid(detail: impl Into<String>) -> EngineError {
-    EngineError::Validation { kind: ValidationKind::InvalidInput, detail: detail.into() }
-}
 
 pub(super) async fn append_frame<S: Store>(
     store: &S,

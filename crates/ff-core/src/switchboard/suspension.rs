@@ -51,7 +51,7 @@ pub(super) async fn suspend_by_triple<S: Store>(
     args: SuspendArgs,
 ) -> Result<SuspendOutcome, EngineError> {
     // A triple names no attempt; the current one is what it must own.
-    let seen = super::execution(store, &execution_id).await?;
+    let seen = super::execution::row(store, &execution_id).await?;
     let index = seen.ok_or(EngineError::NotFound { entity: "execution" })?.attempt_index;
     let fence = Fence::required(index, Some(&triple))?;
     park(store, execution_id, fence, args).await
