@@ -279,7 +279,7 @@ END;
 ALTER TABLE ff_waitpoint_hmac ADD COLUMN expires_at_ms INTEGER;
 
 -- The contract's row of a suspension stays after its end. satisfied_set holds what each leaf of the condition has
--- counted; member_map stays empty, signals are rows.
+-- counted; member_map is for tools, signals are rows.
 ALTER TABLE ff_suspension_current ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ff_suspension_current ADD COLUMN attempt_index INTEGER;
 ALTER TABLE ff_suspension_current ADD COLUMN requested_by TEXT;

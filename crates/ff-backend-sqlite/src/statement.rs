@@ -234,6 +234,7 @@ statements! {
     SUSPENSION_FORGET = "suspension/forget",
     SUSPENSION_LIST = "suspension/list",
     SUSPENSION_LOAD = "suspension/load",
+    SUSPENSION_LOAD_MAP = "suspension/load_map",
     SUSPENSION_PUT = "suspension/put",
     TRANSITION_ADD = "transition/add",
     TRANSITION_FORGET = "transition/forget",

@@ -11,17 +11,20 @@ use ff_core::backend::{
     BackendTag, CapabilitySet, ClaimPolicy, Frame, FrameKind, Handle, HandleKind,
 };
 use ff_core::contracts::{
-    CancelExecutionArgs, ChangePriorityArgs, CompleteExecutionArgs, CompleteExecutionResult,
-    FailExecutionArgs, FailExecutionResult, IssueReclaimGrantArgs, IssueReclaimGrantOutcome,
-    ReclaimExecutionArgs, ReclaimExecutionOutcome, RenewLeaseArgs, RenewLeaseResult,
-    ReplayExecutionArgs, RevokeLeaseArgs, RevokeLeaseResult, StreamCursor,
+    AnswerWaitpointArgs, CancelExecutionArgs, ChangePriorityArgs, CompleteExecutionArgs,
+    CompleteExecutionResult, FailExecutionArgs, FailExecutionResult, IssueReclaimGrantArgs,
+    IssueReclaimGrantOutcome, ListPendingWaitpointsArgs, ListWaitingArgs, ReclaimExecutionArgs,
+    ReclaimExecutionOutcome, RenewLeaseArgs, RenewLeaseResult, ReplayExecutionArgs,
+    ResumeCondition, ResumeExecutionArgs, ResumePolicy, RevokeLeaseArgs, RevokeLeaseResult,
+    StreamCursor, SuspendArgs, SuspensionReasonCode, WaitpointBinding,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
+use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::state::PublicState;
 use ff_core::types::{
     AttemptId, AttemptIndex, CancelSource, ExecutionId, LaneId, LeaseEpoch, LeaseFence, LeaseId,
-    TimestampMs, WorkerInstanceId,
+    SuspensionId, TimestampMs, WaitpointId, WorkerInstanceId,
 };
 use serial_test::serial;
 use sqlx::Row as _;
@@ -462,18 +465,7 @@ async fn frames_written_by_hand_are_read_and_counted() {
         .await
         .unwrap();
     }
-    let payload = HandlePayload::new(
-        held.id.clone(),
-        AttemptIndex(0),
-        AttemptId::from_uuid(held.attempt_id),
-        LeaseId::from_uuid(held.lease_id),
-        LeaseEpoch(7),
-        30_000,
-        LaneId::new("default"),
-        WorkerInstanceId::new("worker"),
-    );
-    let opaque = handle_codec::encode(BackendTag::Sqlite, &payload);
-    let handle = Handle::new(BackendTag::Sqlite, HandleKind::Fresh, opaque);
+    let handle = holder_of(&held);
 
     let frame = Frame::new(b"c".to_vec(), FrameKind::Stdout);
     let appended = bench.engine.append_frame(&handle, frame).await.unwrap();
@@ -485,4 +477,198 @@ async fn frames_written_by_hand_are_read_and_counted() {
         stream.frames.iter().map(|frame| frame.fields["payload"].as_str()).collect();
     assert_eq!(payloads, ["a", "b", "c"]);
     assert_eq!(stream.frames[0].fields["n"], "7");
+}
+
+/// An execution that waits, its waitpoint and a signal, written by hand: lists show them, a delivery counts, and
+/// the attempt that goes on sees both signals.
+#[tokio::test]
+#[serial]
+async fn a_suspension_and_a_signal_written_by_hand_are_like_others() {
+    let bench = bench().await;
+    let uuid =
+        suspended(&bench, r#"{"Single":{"waitpoint_key":"k","matcher":{"ByName":"go"}}}"#).await;
+    let id = ExecutionId::from_parts(0, uuid);
+    let waitpoint = WaitpointId::from_uuid(Uuid::now_v7());
+    sqlx::query(
+        "INSERT INTO ff_waitpoint_pending
+            (partition_key, waitpoint_id, execution_id, token_kid, token, created_at_ms, waitpoint_key, state)
+        VALUES (0, ?1, ?2, 'old', 'old:00', 20, 'k', 'active')",
+    )
+    .bind(waitpoint.as_bytes().as_slice())
+    .bind(uuid.as_bytes().as_slice())
+    .execute(bench.backend.pool_for_test())
+    .await
+    .unwrap();
+
+    let waiting = bench.engine.list_waiting(ListWaitingArgs::new()).await.unwrap().entries;
+    let [entry] = &waiting[..] else { panic!("{waiting:?}") };
+    assert_eq!((&entry.execution_id, entry.reason_code.as_str()), (&id, "because"));
+    assert_eq!(entry.suspended_at, TimestampMs(20));
+    let of = PartitionKey::from(&Partition { family: PartitionFamily::Flow, index: 0 });
+    let suspended = bench.engine.list_suspended(of, None, 10).await.unwrap().entries;
+    assert_eq!(suspended.len(), 1, "{suspended:?}");
+    let args = ListPendingWaitpointsArgs::new(id.clone());
+    let pending = bench.engine.list_pending_waitpoints(args).await.unwrap().entries;
+    assert_eq!((pending.len(), &pending[0].waitpoint_id), (1, &waitpoint));
+    assert_eq!(signals(&bench, &id, 0).await, ["early"], "what the tool wrote is shown");
+
+    let answer = |name: &str| AnswerWaitpointArgs::new(id.clone(), waitpoint.clone(), name, "ada");
+    bench.engine.answer_waitpoint(answer("other")).await.unwrap();
+    assert_eq!(bench.state(&id).await[0], "suspended", "it waits for `go`");
+    bench.engine.answer_waitpoint(answer("go")).await.unwrap();
+
+    let handle = bench.claim(&[]).await.expect("it goes on");
+    assert_eq!(handle.kind, HandleKind::Resumed);
+    let seen = bench.engine.observe_signals(&handle).await.unwrap();
+    let names: Vec<_> = seen.iter().map(|signal| signal.signal_name.as_str()).collect();
+    assert_eq!(names, ["early", "other", "go"]);
+    let early = &seen[0];
+    assert_eq!(early.payload.as_deref(), Some(&b"yes"[..]));
+    assert_eq!((early.accepted_at, early.source_identity.as_str()), (TimestampMs(30), "hand"));
+    let report = bench.backend.verify().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// Without a condition only an operator ends the wait, and takes the row with its signals away.
+#[tokio::test]
+#[serial]
+async fn a_suspension_written_without_a_condition_is_resumed_by_an_operator() {
+    let bench = bench().await;
+    let uuid = suspended(&bench, "{}").await;
+    let id = ExecutionId::from_parts(0, uuid);
+    let args = ResumeExecutionArgs {
+        execution_id: id.clone(),
+        trigger_type: "operator".to_owned(),
+        resume_delay_ms: 0,
+    };
+    bench.engine.resume_execution(args).await.unwrap();
+    let handle = bench.claim(&[]).await.expect("it goes on");
+
+    assert_eq!(handle.kind, HandleKind::Resumed);
+    assert!(signals(&bench, &id, 0).await.is_empty());
+}
+
+/// What is in the map belongs to the suspension it was written for.
+#[tokio::test]
+#[serial]
+async fn the_next_suspension_has_no_signals_of_the_one_before() {
+    let bench = bench().await;
+    let held = bench.held().await;
+    let uuid = held.id.uuid();
+    wait_by_hand(&bench, uuid, "{}").await;
+    let handle = holder_of(&held);
+    assert_eq!(signals(&bench, &held.id, 0).await, ["early"]);
+
+    let binding = WaitpointBinding::Fresh {
+        waitpoint_id: WaitpointId::from_uuid(Uuid::now_v7()),
+        waitpoint_key: "k".to_owned(),
+    };
+    let args = SuspendArgs::new(
+        SuspensionId::from_uuid(Uuid::now_v7()),
+        binding,
+        ResumeCondition::OperatorOnly,
+        ResumePolicy::normal(),
+        SuspensionReasonCode::WaitingForApproval,
+        NOW,
+    );
+    bench.engine.suspend(&handle, args).await.unwrap();
+
+    assert!(signals(&bench, &held.id, 0).await.is_empty());
+}
+
+/// A map that is none names its place.
+#[tokio::test]
+#[serial]
+async fn signals_written_by_hand_that_cannot_be_read_name_their_place() {
+    let bench = bench().await;
+    for map in ["[]", r#"{"k":{}}"#, r#"{"k":[{"signal_id":"x","signal_name":"go"}]}"#] {
+        let uuid = suspended(&bench, "{}").await;
+        let sql = "UPDATE ff_suspension_current SET member_map = ?2 WHERE execution_id = ?1";
+        bench.run(sql, uuid, map.to_owned()).await;
+
+        let id = ExecutionId::from_parts(0, uuid);
+        let told = bench.engine.observe_signals(&holder(&id, 0)).await.unwrap_err().to_string();
+
+        assert!(told.contains("ff_suspension_current.member_map"), "{told}");
+        assert!(told.contains(&uuid.to_string()), "{told}");
+    }
+}
+
+/// An execution that waits in attempt 0, with one signal in the suspension's map.
+async fn suspended(bench: &Bench, condition: &'static str) -> Uuid {
+    let uuid = Uuid::now_v7();
+    let (phase, attempt) = ("suspended", "attempt_suspended");
+    bench.insert(uuid, phase, "unowned", "not_applicable", "suspended", attempt).await;
+    sqlx::query(
+        "INSERT INTO ff_attempt (partition_key, execution_id, attempt_index, lease_epoch, started_at_ms, outcome)
+         VALUES (0, ?1, 0, 7, 10, 'attempt_interrupted')",
+    )
+    .bind(uuid.as_bytes().as_slice())
+    .execute(bench.backend.pool_for_test())
+    .await
+    .unwrap();
+    wait_by_hand(bench, uuid, condition).await;
+    uuid
+}
+
+async fn wait_by_hand(bench: &Bench, uuid: Uuid, condition: &'static str) {
+    let map = serde_json::json!({ "k": [{
+        "signal_id": Uuid::now_v7().to_string(),
+        "signal_name": "early",
+        "signal_category": "external",
+        "source_type": "person",
+        "source_identity": "hand",
+        "correlation_id": "",
+        "accepted_at": 30,
+        "payload_hex": "796573",
+    }] });
+    sqlx::query(
+        "INSERT INTO ff_suspension_current
+            (partition_key, execution_id, suspension_id, suspended_at_ms, reason_code, condition, member_map)
+         VALUES (0, ?1, ?2, 20, 'because', ?3, ?4)",
+    )
+    .bind(uuid.as_bytes().as_slice())
+    .bind(Uuid::now_v7().as_bytes().as_slice())
+    .bind(condition)
+    .bind(map.to_string())
+    .execute(bench.backend.pool_for_test())
+    .await
+    .unwrap();
+}
+
+/// The handle of the worker of 0.15.
+fn holder_of(held: &Held) -> Handle {
+    let payload = HandlePayload::new(
+        held.id.clone(),
+        AttemptIndex(0),
+        AttemptId::from_uuid(held.attempt_id),
+        LeaseId::from_uuid(held.lease_id),
+        LeaseEpoch(7),
+        30_000,
+        LaneId::new("default"),
+        WorkerInstanceId::new("worker"),
+    );
+    let opaque = handle_codec::encode(BackendTag::Sqlite, &payload);
+    Handle::new(BackendTag::Sqlite, HandleKind::Fresh, opaque)
+}
+
+/// A handle of an attempt; reading signals asks for no more.
+fn holder(id: &ExecutionId, attempt: u32) -> Handle {
+    let payload = HandlePayload::new(
+        id.clone(),
+        AttemptIndex(attempt),
+        AttemptId::from_uuid(Uuid::nil()),
+        LeaseId::from_uuid(Uuid::nil()),
+        LeaseEpoch(7),
+        30_000,
+        LaneId::new("default"),
+        WorkerInstanceId::new("worker"),
+    );
+    let opaque = handle_codec::encode(BackendTag::Sqlite, &payload);
+    Handle::new(BackendTag::Sqlite, HandleKind::Resumed, opaque)
+}
+
+async fn signals(bench: &Bench, id: &ExecutionId, attempt: u32) -> Vec<String> {
+    let seen = bench.engine.observe_signals(&holder(id, attempt)).await.unwrap();
+    seen.into_iter().map(|signal| signal.signal_name).collect()
 }

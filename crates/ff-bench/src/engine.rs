@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ff_backend_sqlite::SqliteOptions;
+use ff_backend_sqlite::{Durability, SqliteOptions};
 use ff_core::backend::{CapabilitySet, ClaimPolicy, Handle};
 use ff_core::contracts::CreateExecutionArgs;
 use ff_core::engine_backend::EngineBackend;
@@ -50,7 +50,7 @@ pub(crate) fn execution_id() -> ExecutionId {
 }
 
 /// An execution as every phase submits it.
-fn submission(id: ExecutionId) -> CreateExecutionArgs {
+pub(crate) fn submission(id: ExecutionId) -> CreateExecutionArgs {
     CreateExecutionArgs {
         partition_id: id.partition(),
         execution_id: id,
@@ -73,7 +73,7 @@ fn submission(id: ExecutionId) -> CreateExecutionArgs {
 /// An open engine.
 #[derive(Clone)]
 pub(crate) struct Engine {
-    backend: Arc<dyn EngineBackend>,
+    pub(crate) backend: Arc<dyn EngineBackend>,
     lane: LaneId,
     capabilities: CapabilitySet,
 }
@@ -81,10 +81,17 @@ pub(crate) struct Engine {
 impl Engine {
     /// Opens a database with the options that users get, creating it if need be.
     pub(crate) async fn open(path: &Path) -> Result<Self, BenchError> {
-        let path = path.to_str().ok_or_else(|| {
-            BenchError::new(format!("`{}` is not UTF-8: choose another --dir", path.display()))
-        })?;
-        let backend = SqliteOptions::new(path).open().await.doing("open the engine's database")?;
+        Self::open_with(options(path)?).await
+    }
+
+    /// Opens a database to record from: nothing is timed, so nothing waits for the disk, and
+    /// nothing is written but by the calls that are made.
+    pub(crate) async fn open_to_record(path: &Path) -> Result<Self, BenchError> {
+        Self::open_with(options(path)?.durability(Durability::Normal).sweeps(false)).await
+    }
+
+    async fn open_with(options: SqliteOptions) -> Result<Self, BenchError> {
+        let backend = options.open().await.doing("open the engine's database")?;
         Ok(Self { backend, lane: LaneId::new(LANE), capabilities: CapabilitySet::default() })
     }
 
@@ -138,6 +145,13 @@ impl Engine {
     pub(crate) async fn complete(&self, handle: &Handle) -> Result<(), BenchError> {
         self.backend.complete(handle, Some(RESULT.to_vec())).await.doing("complete")
     }
+}
+
+fn options(path: &Path) -> Result<SqliteOptions, BenchError> {
+    let path = path.to_str().ok_or_else(|| {
+        BenchError::new(format!("`{}` is not UTF-8: choose another --dir", path.display()))
+    })?;
+    Ok(SqliteOptions::new(path))
 }
 
 fn policy(max_wait: Option<Duration>) -> ClaimPolicy {

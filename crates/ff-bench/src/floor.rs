@@ -101,10 +101,18 @@ const TRANSITION_ADD: &str = "INSERT INTO ff_transition (
         partition_key, execution_id, version, at_ms, lease_epoch, from_state, to_state, cause
     ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-const CLOCK_RAISE: &str = "UPDATE ff_engine_clock SET floor_ms = ?1 WHERE floor_ms < ?1";
+pub(crate) const CLOCK_RAISE: &str = "UPDATE ff_engine_clock SET floor_ms = ?1 WHERE floor_ms < ?1";
+
+/// As [`open`], with the lane registered.
+pub(crate) fn connect(path: &Path) -> Result<Connection, BenchError> {
+    let conn = open(path)?;
+    conn.execute(LANE_REGISTER, params![LANE, SystemClock::new().wall().0])
+        .doing("register the floor's lane")?;
+    Ok(conn)
+}
 
 /// Opens a database that the engine has migrated, with the settings of its writer.
-pub(crate) fn connect(path: &Path) -> Result<Connection, BenchError> {
+pub(crate) fn open(path: &Path) -> Result<Connection, BenchError> {
     let open = || {
         let conn = Connection::open(path)?;
         conn.busy_timeout(BUSY)?;
@@ -116,7 +124,6 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, BenchError> {
         conn.pragma_update(None, "mmap_size", 0)?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        conn.execute(LANE_REGISTER, params![LANE, SystemClock::new().wall().0])?;
         Ok::<_, rusqlite::Error>(conn)
     };
     open().doing("open the floor's database")

@@ -1,8 +1,9 @@
 //! FlowFabric's benchmark: the engine, through its public API, beside a raw SQLite floor.
 //!
 //! Both run in one process and in one run, on files in one directory, with `synchronous=FULL`. The
-//! floor makes the row changes of the engine by hand, on the engine's own schema; `floor` says
-//! exactly which, and a test holds the two equal. Engine and floor take turns in short slices, so
+//! floor makes the row changes of the engine by hand, on the engine's own schema: those of a
+//! lifecycle as `floor` lists them, those of the richer operations as `tape` recorded them from the
+//! engine. Tests hold the databases equal. Engine and floor take turns in short slices, so
 //! that a busy machine or a slow disk hits both alike: believe the ratios of a run, not its
 //! absolute numbers. The first slices warm up and are not counted; a ratio is the median over
 //! the pairs of slices.
@@ -14,6 +15,12 @@
 //! | batch | many executions submitted, 1,000 at a time; floor: one transaction of prepared inserts |
 //! | depth | does a claim slow down with what waits, and what memory does a million waiting cost |
 //! | wake | how soon an idle worker in another process starts what is submitted, and what idling costs |
+//! | chain | flows of ten nodes in a row, by one client; floor: a transaction for each operation |
+//! | fan-out | a flow of one, a thousand and one, by 64 clients; floor: group commit |
+//! | signal | how soon a worker that waits in this process holds a resumed lease; floor: the two transactions |
+//! | frames | durable frames to one stream, and to 64 by 64 clients; floor: a transaction for each, and group commit |
+//! | tail | how soon a blocked tail returns an appended frame; floor: a transaction, and a read by a blocked thread |
+//! | budget | reports of 64 clients to one budget; floor: group commit |
 //!
 //! Depth and wake measure other processes: the program starts itself again with the same arguments
 //! and [`CHILD_VARIABLE`] set, and [`run`] then plays that part and ends the process.
@@ -22,11 +29,13 @@ mod child;
 mod engine;
 mod error;
 mod floor;
+mod group;
 mod phase;
 mod process;
 mod progress;
 mod report;
 mod stats;
+mod tape;
 
 use std::path::PathBuf;
 
@@ -43,7 +52,7 @@ pub struct BenchOptions {
     /// The directory on the disk to measure. Databases of up to 2 GB (150 MB when quick) come and
     /// go in a directory of their own below it.
     pub dir: PathBuf,
-    /// The short form: under a minute, less exact, at most 100,000 waiting.
+    /// The short form: about a minute, less exact, at most 100,000 waiting.
     pub quick: bool,
     /// A program reads the answer: show no progress.
     pub json: bool,
@@ -66,9 +75,21 @@ pub enum Phase {
     /// Waking an idle worker process, and what it costs while idle.
     #[value(alias = "idle")]
     Wake,
+    /// Flows that are chains of ten.
+    Chain,
+    /// A flow of one, a thousand and one.
+    FanOut,
+    /// From a signal to the resumed worker.
+    Signal,
+    /// Frames of one stream and of 64.
+    Frames,
+    /// From an append to the blocked tail.
+    Tail,
+    /// Reports to one budget.
+    Budget,
 }
 
-/// Runs the benchmark. Blocks for up to four minutes, or 40 seconds when quick.
+/// Runs the benchmark. Blocks for up to seven minutes, or a minute when quick.
 ///
 /// May be called from anywhere, a runtime's thread included. In a process that a benchmark started
 /// (see [`CHILD_VARIABLE`]) it plays its part there and does not return.
@@ -104,6 +125,12 @@ fn run_here(options: &BenchOptions) -> Result<Report, BenchError> {
         (Phase::Batch, phase::batch::run),
         (Phase::Depth, phase::depth::run),
         (Phase::Wake, phase::wake::run),
+        (Phase::Chain, phase::chain::run),
+        (Phase::FanOut, phase::fan_out::run),
+        (Phase::Signal, phase::signal::run),
+        (Phase::Frames, phase::frames::run),
+        (Phase::Tail, phase::tail::run),
+        (Phase::Budget, phase::budget::run),
     ];
     for (phase, run) in phases {
         if options.only.is_none_or(|only| only == *phase) {

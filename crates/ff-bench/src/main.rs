@@ -10,7 +10,7 @@ use ff_bench::{BenchOptions, Phase};
 #[derive(Debug, Parser)]
 #[command(name = "ff-bench", version)]
 struct Args {
-    /// Under a minute, less exact.
+    /// About a minute, less exact.
     #[arg(long)]
     quick: bool,
     /// One JSON document instead of tables.

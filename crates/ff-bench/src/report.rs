@@ -51,6 +51,8 @@ pub enum Target {
 pub enum Unit {
     /// A quotient.
     Ratio,
+    /// Seconds.
+    Seconds,
     /// Milliseconds.
     Milliseconds,
     /// Operations in a second.
@@ -122,6 +124,7 @@ impl Unit {
     fn show(self, value: f64) -> String {
         match self {
             Self::Ratio => format!("{value:.2}×"),
+            Self::Seconds => format!("{value:.2} s"),
             Self::Milliseconds if value < 1.0 => format!("{value:.3} ms"),
             Self::Milliseconds => format!("{value:.1} ms"),
             Self::PerSecond => format!("{value:.0}/s"),
@@ -138,6 +141,7 @@ impl Unit {
         };
         match self {
             Self::Ratio => format!("{word} {value}×"),
+            Self::Seconds => format!("{word} {value} s"),
             Self::Milliseconds => format!("{word} {value} ms"),
             Self::PerSecond => format!("{word} {value}/s"),
             Self::Percent => format!("{word} {value} %"),

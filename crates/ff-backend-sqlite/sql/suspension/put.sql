@@ -1,5 +1,6 @@
 -- suspension_put
--- The latest suspension of an execution, inserted or replaced. What tools keep in member_map stays.
+-- The latest suspension of an execution, inserted or replaced. What tools keep in member_map
+-- belongs to the suspension it was written for.
 -- Uses the primary key.
 INSERT INTO ff_suspension_current (
     partition_key,
@@ -22,6 +23,7 @@ INSERT INTO ff_suspension_current (
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
 ON CONFLICT (partition_key, execution_id) DO UPDATE SET
     suspension_id = excluded.suspension_id,
+    member_map = CASE WHEN suspension_id = excluded.suspension_id THEN member_map ELSE excluded.member_map END,
     version = excluded.version,
     attempt_index = excluded.attempt_index,
     suspended_at_ms = excluded.suspended_at_ms,

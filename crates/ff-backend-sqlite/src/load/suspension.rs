@@ -1,5 +1,6 @@
 //! Waiting: the rows of suspensions, waitpoints, signals and keys.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ff_core::EngineError;
@@ -336,6 +337,74 @@ fn observed(
     let mut found = Vec::new();
     while let Some(row) = rows.next().doing(what)? {
         found.push(signal_row(id, row)?);
+    }
+    let mapped = mapped(conn, id, attempt)?;
+    if !mapped.is_empty() {
+        let known: BTreeSet<Uuid> = found.iter().map(|signal| signal.signal_id.0).collect();
+        found.extend(mapped.into_iter().filter(|signal| !known.contains(&signal.signal_id.0)));
+        found.sort_by(|one, other| {
+            (&one.waitpoint_key, one.accepted_at).cmp(&(&other.waitpoint_key, other.accepted_at))
+        });
+    }
+    Ok(found)
+}
+
+/// A signal as tools write it into `member_map`.
+#[derive(Deserialize)]
+struct Mapped {
+    signal_id: Uuid,
+    signal_name: String,
+    #[serde(default)]
+    signal_category: String,
+    #[serde(default)]
+    source_type: String,
+    #[serde(default)]
+    source_identity: String,
+    #[serde(default)]
+    correlation_id: String,
+    #[serde(default)]
+    accepted_at: i64,
+    #[serde(default)]
+    payload_hex: Option<String>,
+}
+
+/// The signals that a tool wrote into the suspension's row. No condition counts them.
+fn mapped(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+    attempt: AttemptIndex,
+) -> Result<Vec<Signal>, EngineError> {
+    let what = "load the signals of a suspension's row";
+    let json: Option<String> = prepared(conn, statement::SUSPENSION_LOAD_MAP)?
+        .query_row(params![id.partition(), id.uuid().into_bytes(), attempt.0], |row| row.get(0))
+        .optional()
+        .doing(what)?;
+    let Some(json) = json else { return Ok(Vec::new()) };
+    let wrong = |what: &dyn fmt::Display| corrupt(SUSPENSION, "member_map", Of(id), what);
+    let by_key: BTreeMap<String, Vec<Mapped>> =
+        serde_json::from_str(&json).map_err(|error| wrong(&error))?;
+    let mut found = Vec::new();
+    for (waitpoint_key, signals) in by_key {
+        for signal in signals {
+            let payload = signal.payload_hex.map(hex::decode).transpose();
+            found.push(Signal {
+                execution_id: id.clone(),
+                seq: 0,
+                bytes_so_far: 0,
+                signal_id: SignalId::from_uuid(signal.signal_id),
+                waitpoint_id: None,
+                waitpoint_key: waitpoint_key.clone(),
+                suspension_id: None,
+                name: signal.signal_name,
+                category: signal.signal_category,
+                source_type: signal.source_type,
+                source_identity: signal.source_identity,
+                correlation_id: signal.correlation_id,
+                payload: payload.map_err(|error| wrong(&error))?,
+                payload_encoding: None,
+                accepted_at: TimestampMs(signal.accepted_at),
+            });
+        }
     }
     Ok(found)
 }

@@ -12,7 +12,7 @@ use crate::output::{Format, Output};
 /// Measures the engine beside a raw SQLite floor.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Under a minute, less exact.
+    /// About a minute, less exact.
     #[arg(long)]
     quick: bool,
     /// A directory on the disk to measure.

@@ -1,6 +1,6 @@
 //! Resuming: the way out of a suspension that goes on.
 
-use super::rows::{Closed, Suspension};
+use super::rows::{Closed, Observed, Suspension};
 use super::{Wanted, Write};
 use crate::EngineError;
 use crate::engine_error::{StateKind, ValidationKind};
@@ -117,6 +117,14 @@ pub(super) fn resume(
     for change in close(suspension, how.reason, now) {
         transition = transition.change(change);
     }
+    // A suspension that a tool wrote says of no attempt that it sees its signals.
+    if suspension.attempt_index.is_none() {
+        transition = transition.change(Change::Suspension(Write::Observe(Observed {
+            execution_id: execution.id.clone(),
+            suspension_id: suspension.suspension_id.clone(),
+            attempt_index: execution.attempt_index,
+        })));
+    }
     transition.put(execution, after, now, how.cause)
 }
 
@@ -186,6 +194,24 @@ mod tests {
         assert_eq!((row.eligible_at, row.due_at()), (Some(now_plus(250)), Some(now_plus(250))));
         assert!(decide(&resume("signal", DELAY_MAX_MS), &seen()).is_ok());
         assert!(decide(&resume("signal", DELAY_MAX_MS + 1), &seen()).is_err());
+    }
+
+    #[test]
+    fn the_attempt_of_a_suspension_written_by_a_tool_sees_its_signals() {
+        let observed = |attempt_index| {
+            let by_hand = Suspension { attempt_index, ..suspension(any_at("k")) };
+            let done = decide(&resume("operator", 0), &suspended(by_hand, Vec::new())).unwrap();
+            done.changes.into_iter().find_map(|change| match change {
+                Change::Suspension(Write::Observe(observed)) => Some(observed),
+                _ => None,
+            })
+        };
+
+        let row = observed(None).expect("it is told whose signals it sees");
+
+        assert_eq!(row.attempt_index, parked().0.attempt_index);
+        assert_eq!(row.suspension_id, suspension(any_at("k")).suspension_id);
+        assert_eq!(observed(Some(parked().0.attempt_index)), None, "a suspend has told it");
     }
 
     #[test]
