@@ -92,6 +92,7 @@ impl<'a> MemorySession<'a> {
             Topic::Lease => &self.state.lease_events,
             Topic::Completion => &self.state.completions,
             Topic::Signal => &self.state.signal_events,
+            Topic::Operator => &self.state.operator_events,
         }
     }
 
@@ -320,8 +321,10 @@ impl Reader for MemorySession<'_> {
     fn lane_counts(&mut self, lane: &LaneId) -> Result<LaneCounts, EngineError> {
         let mut counts = LaneCounts::default();
         for execution in self.state.executions.values().filter(|row| row.lane == *lane) {
-            if execution.is_claimable() {
-                counts.waiting += 1;
+            let is_parked = budget::reopen::is_parked(execution);
+            if execution.is_claimable() || is_parked {
+                let count = if is_parked { &mut counts.parked } else { &mut counts.waiting };
+                *count += 1;
                 let oldest = counts.oldest_waiting_at.unwrap_or(execution.created_at);
                 counts.oldest_waiting_at = Some(oldest.min(execution.created_at));
             } else if execution.is_leased() {

@@ -50,10 +50,18 @@ pub(crate) fn parse_positive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The span in one unit, rounded down: `850ms`, `12s`, `3m`, `5h`, `9d`.
-pub(crate) fn coarse(ms: u64) -> String {
-    let (unit, size) = UNITS.into_iter().find(|(_, size)| ms >= *size).unwrap_or(("ms", 1));
-    format!("{}{unit}", ms / size)
+/// The span in at most two units, rounded down: `850ms`, `12s`, `3m 5s`, `1d 23h`, `9d`.
+pub(crate) fn brief(ms: u64) -> String {
+    let place = UNITS.iter().position(|(_, size)| ms >= *size).unwrap_or(UNITS.len() - 1);
+    let (unit, size) = UNITS[place];
+    let first = format!("{}{unit}", ms / size);
+    match UNITS.get(place + 1) {
+        // From a second on, milliseconds say nothing.
+        Some((unit, next)) if *next > 1 && ms % size >= *next => {
+            format!("{first} {}{unit}", ms % size / next)
+        }
+        Some(_) | None => first,
+    }
 }
 
 /// The span as it would be typed: `1h30m`, `2s500ms`.
@@ -69,12 +77,11 @@ pub(crate) fn exact(ms: u64) -> String {
     if text.is_empty() { "0ms".to_owned() } else { text }
 }
 
-/// How long something took, to two or three digits: `12ms`, `1.25s`, `2m5s`.
+/// How long something took, to two or three digits: `12ms`, `1.25s`, `2m 5s`.
 pub(crate) fn elapsed(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("{ms}ms"),
         1_000..60_000 => format!("{}.{:02}s", ms / 1_000, ms % 1_000 / 10),
-        60_000.. => exact(ms - ms % 1_000),
+        0..1_000 | 60_000.. => brief(ms),
     }
 }
 
@@ -152,16 +159,26 @@ mod tests {
     }
 
     #[test]
-    fn a_span_prints_coarse_exact_and_as_a_measurement() {
-        assert_eq!(coarse(0), "0ms");
-        assert_eq!(coarse(999), "999ms");
-        assert_eq!(coarse(119_999), "1m");
+    fn a_span_prints_brief_exact_and_as_a_measurement() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_999, "1s"),
+            (60_000, "1m"),
+            (119_999, "1m 59s"),
+            (3_600_000 + 59_000, "1h"),
+            (47 * 3_600_000, "1d 23h"),
+            (48 * 3_600_000 - 1, "1d 23h"),
+            (48 * 3_600_000, "2d"),
+        ] {
+            assert_eq!(brief(ms), text);
+        }
         assert_eq!(exact(0), "0ms");
         assert_eq!(exact(5_400_000), "1h30m");
         assert_eq!(parse(&exact(93_784_005)), Ok(Duration::from_millis(93_784_005)));
         assert_eq!(elapsed(999), "999ms");
         assert_eq!(elapsed(1_259), "1.25s");
-        assert_eq!(elapsed(125_900), "2m5s");
+        assert_eq!(elapsed(125_900), "2m 5s");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use ff_core::state::PublicState;
 use ff_core::types::LaneId;
 
 use crate::error::{Error, Exit, Result};
+use crate::id;
 
 /// The states that nothing but a replay leaves.
 pub(crate) const ENDED: [PublicState; 5] = [
@@ -38,16 +39,32 @@ pub(crate) struct Filter {
     /// Only executions with this tag.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_tag)]
     pub(crate) tag: Option<(String, String)>,
+    /// Only members of this flow: its id, or the first digits of it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) flow: Option<String>,
 }
 
 impl Filter {
     /// Whether nothing is given, so that everything fits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.lane.is_none() && self.kind.is_none() && self.tag.is_none()
+        self.state.is_empty()
+            && self.lane.is_none()
+            && self.kind.is_none()
+            && self.tag.is_none()
+            && self.flow.is_none()
     }
 
     /// The engine's search for it, with the largest page.
-    pub(crate) fn search(&self) -> FindExecutionsArgs {
+    pub(crate) async fn search(&self, engine: &dyn EngineBackend) -> Result<FindExecutionsArgs> {
+        let mut args = self.local_search();
+        if let Some(text) = &self.flow {
+            args.flow_id = Some(id::resolve_flow(engine, text).await?);
+        }
+        Ok(args)
+    }
+
+    /// All of it that needs no engine.
+    fn local_search(&self) -> FindExecutionsArgs {
         let mut args = FindExecutionsArgs::new()
             .with_states(self.state.clone())
             .with_limit(FIND_EXECUTIONS_MAX_LIMIT);
@@ -144,8 +161,10 @@ mod tests {
     #[test]
     fn a_filter_becomes_a_search_of_whole_pages() {
         let filter = Filter { kind: Some("k".to_owned()), ..Filter::default() };
-        let search = filter.search();
+        let search = filter.local_search();
         assert_eq!((search.kind.as_deref(), search.limit), (Some("k"), 1_000));
         assert!(!filter.is_empty() && Filter::default().is_empty());
+        let of_flow = Filter { flow: Some("flo_0".to_owned()), ..Filter::default() };
+        assert!(!of_flow.is_empty());
     }
 }

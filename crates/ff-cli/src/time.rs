@@ -38,11 +38,11 @@ pub(crate) fn clock() -> String {
     )
 }
 
-/// How far a moment is from now: `12s ago`, `in 3m`.
+/// How far a moment is from now: `12s ago`, `in 3m`, `in 1d 23h`.
 pub(crate) fn relative(at_ms: i64, now_ms: i64) -> String {
     let distance = now_ms.abs_diff(at_ms);
-    let coarse = crate::duration::coarse(distance);
-    if at_ms > now_ms { format!("in {coarse}") } else { format!("{coarse} ago") }
+    let brief = crate::duration::brief(distance);
+    if at_ms > now_ms { format!("in {brief}") } else { format!("{brief} ago") }
 }
 
 #[cfg(test)]

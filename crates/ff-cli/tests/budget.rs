@@ -141,6 +141,14 @@ fn a_quota_lets_so_many_run_and_says_who_holds_its_slots() {
         (&found["id"], &found["active"], &found["waiting"]),
         (&json!(quota), &json!(1), &json!(1))
     );
+    let lane = store.run(&["lane", "list", "--json"]).json()["lanes"][0].clone();
+    assert_eq!(
+        (&lane["lane_id"], &lane["waiting"], &lane["parked"], &lane["active"]),
+        (&json!("mail"), &json!(0), &json!(1), &json!(1))
+    );
+    assert!(lane["oldest_waiting_at"].is_i64(), "{lane}");
+    let table = store.run(&["lane", "list"]).ok();
+    assert!(table.contains("LIMITED") && table.contains(" ago"), "{table}");
     let why = store.run(&["exec", "why", &second]).ok();
     assert!(why.contains(&first) && why.contains("1 of 1 run"), "{why}");
     assert!(why.lines().next().expect("a sentence").contains(quota), "{why}");

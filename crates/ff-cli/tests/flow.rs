@@ -185,3 +185,23 @@ fn a_child_joins_the_flow_that_spawned_it() {
     assert_eq!(found["state"], "completed");
     store.verify();
 }
+
+#[test]
+fn the_members_of_a_flow_are_listed_and_steered_by_its_id() {
+    let store = Store::new();
+    let ours = submit(&store, "nodes: {a: {kind: k}, b: {kind: k}}");
+    submit(&store, "nodes: {c: {kind: k}}");
+    store.submit(&["k"]);
+    let listed = |flags: &[&str]| -> usize {
+        let list =
+            store.run(&[&["exec", "list", "--json", "--flow", &ours], flags].concat()).json();
+        list["executions"].as_array().expect("a list").len()
+    };
+
+    assert_eq!((listed(&[]), listed(&["--state", "waiting"]), listed(&["-n", "1"])), (2, 2, 1));
+    store.run(&["exec", "cancel", "--flow", &ours, "--yes"]).ok();
+    assert_eq!(listed(&["--state", "cancelled"]), 2);
+    assert_eq!(store.run(&["exec", "list", "--state", "waiting", "-q"]).ok().lines().count(), 2);
+    store.run(&["exec", "list", "--flow", "flo_00"]).refused(3);
+    store.run(&["exec", "list", "--flow", "exe_00"]).refused(2);
+}

@@ -55,7 +55,7 @@ fn a_suspension_shows_where_an_answer_goes_and_until_when() {
 
     let (told, found) = why(&store, &id);
 
-    assert!(told.contains("suspended") && told.contains("times out in 1d"), "{told}");
+    assert!(told.contains("suspended") && told.contains("times out in 1d 23h"), "{told}");
     let waitpoints = facts(&found, "suspension", "waitpoint");
     let waitpoint = waitpoints[0]["waitpoint_id"].as_str().expect("an id");
     assert!(waitpoint.starts_with("wtp_") && told.contains(waitpoint), "{told}");

@@ -491,6 +491,18 @@ macro_rules! behaviours {
                     an_instance_tag_narrows_the_history
                     a_filter_on_a_tag_that_events_do_not_carry_is_refused
                 }
+                operator {
+                    a_changed_priority_is_told_with_both
+                    a_replay_is_told_with_its_branch
+                    the_replay_of_a_skipped_member_opens_its_group
+                    the_cancel_of_a_flow_is_told_with_what_it_reaches
+                    what_changes_nothing_is_not_told
+                    a_subscriber_resumes_behind_any_change
+                    a_subscriber_that_waits_is_woken_from_now_on
+                    a_filter_passes_over_other_changes
+                    a_malformed_cursor_and_one_of_another_store_are_refused
+                    a_cursor_older_than_the_oldest_change_kept_is_refused
+                }
             }
             flow {
                 apply {
@@ -605,6 +617,7 @@ macro_rules! behaviours {
                 status {
                     a_lane_counts_what_waits_what_is_delayed_and_what_runs
                     a_lapsed_execution_counts_as_waiting
+                    what_is_parked_is_counted_and_may_be_the_oldest
                     an_empty_lane_is_still_shown
                     more_than_a_thousand_lanes_are_all_shown
                 }

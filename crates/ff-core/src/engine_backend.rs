@@ -80,7 +80,7 @@ use crate::partition::PartitionKey;
 use crate::state::{LaneState, PublicState};
 use crate::stream_events::{
     CompletionSubscription, InstanceTagSubscription, LeaseHistorySubscription,
-    SignalDeliverySubscription,
+    OperatorEventSubscription, SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{AttemptIndex, BudgetId, ExecutionId, FlowId, LaneId, LeaseFence, TimestampMs};
@@ -1053,6 +1053,19 @@ pub trait EngineBackend: Send + Sync + 'static {
         filter: &ScannerFilter,
     ) -> Result<SignalDeliverySubscription, EngineError> {
         unavailable("subscribe_signal_delivery")
+    }
+
+    /// Follows what operators change: priorities, replays and cancels of flows.
+    ///
+    /// As with every subscription, an empty cursor means from now on, a later one resumes behind
+    /// its event and skips nothing; a cursor that is malformed, of another store, or older than the
+    /// oldest event kept is `Validation(InvalidInput)`. Stands beside the contract.
+    async fn subscribe_operator_events(
+        &self,
+        cursor: StreamCursor,
+        filter: &ScannerFilter,
+    ) -> Result<OperatorEventSubscription, EngineError> {
+        unavailable("subscribe_operator_events")
     }
 
     /// Follows how executions gain and lose their instance tag.

@@ -1,4 +1,6 @@
-//! What subscribers are told: lease history, completions, signal deliveries and instance tags.
+//! What subscribers are told: lease history, completions, signal deliveries, operators' changes and
+//! instance tags.
+
 #![expect(missing_docs, reason = "fields and variants carry the contract's own names")]
 
 use std::pin::Pin;
@@ -7,7 +9,9 @@ use futures_core::Stream;
 
 use crate::engine_error::EngineError;
 use crate::stream_subscribe::StreamCursor;
-use crate::types::{ExecutionId, LeaseId, SignalId, TimestampMs, WaitpointId, WorkerInstanceId};
+use crate::types::{
+    ExecutionId, FlowId, LeaseId, SignalId, TimestampMs, WaitpointId, WorkerInstanceId,
+};
 
 /// A stream of [`LeaseHistoryEvent`]; an error is its last item.
 pub type LeaseHistorySubscription =
@@ -20,6 +24,10 @@ pub type CompletionSubscription =
 /// A stream of [`SignalDeliveryEvent`]; an error is its last item.
 pub type SignalDeliverySubscription =
     Pin<Box<dyn Stream<Item = Result<SignalDeliveryEvent, EngineError>> + Send>>;
+
+/// A stream of [`OperatorEvent`]; an error is its last item.
+pub type OperatorEventSubscription =
+    Pin<Box<dyn Stream<Item = Result<OperatorEvent, EngineError>> + Send>>;
 
 /// A stream of [`InstanceTagEvent`]; an error is its last item.
 pub type InstanceTagSubscription =
@@ -231,6 +239,48 @@ impl SignalDeliveryEvent {
     ) -> Self {
         Self { cursor, execution_id, signal_id, waitpoint_id, source_identity, effect, at }
     }
+}
+
+/// An operator changed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorEvent {
+    pub cursor: StreamCursor,
+    pub change: OperatorChange,
+    pub at: TimestampMs,
+}
+
+impl OperatorEvent {
+    /// Puts the three parts together.
+    #[must_use]
+    pub const fn new(cursor: StreamCursor, change: OperatorChange, at: TimestampMs) -> Self {
+        Self { cursor, change, at }
+    }
+}
+
+/// What an operator changed. What ends an execution or takes its lease is told by completions and
+/// by the lease history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OperatorChange {
+    PriorityChanged {
+        execution_id: ExecutionId,
+        old_priority: i32,
+        new_priority: i32,
+    },
+    /// `branch` is `normal` or `skipped_flow_member`; the latter opens edge groups again.
+    Replayed {
+        execution_id: ExecutionId,
+        branch: String,
+        groups_reset: Option<u32>,
+    },
+    FlowCancelRequested {
+        flow_id: FlowId,
+        cancellation_policy: String,
+        reason: String,
+        /// Members that the policy reaches.
+        member_count: u64,
+    },
 }
 
 /// An execution got or lost its instance tag.

@@ -412,10 +412,10 @@ fn add_operator_event(conn: &SqliteSession<'_>, event: &OperatorEvent) -> Result
             serde_json::json!({ "old_priority": old_priority, "new_priority": new_priority }),
         ),
         OperatorEventKind::Replayed { branch, groups_reset: None } => {
-            ("replayed", serde_json::json!({ "branch": branch }))
+            ("replayed", serde_json::json!({ "branch": branch.as_str() }))
         }
         OperatorEventKind::Replayed { branch, groups_reset: Some(groups) } => {
-            ("replayed", serde_json::json!({ "branch": branch, "groups_reset": groups }))
+            ("replayed", serde_json::json!({ "branch": branch.as_str(), "groups_reset": groups }))
         }
     };
     let id = &event.execution_id;

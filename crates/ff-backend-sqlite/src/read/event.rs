@@ -5,7 +5,8 @@ use std::fmt;
 use ff_core::EngineError;
 use ff_core::machine::suspension::SignalEvent;
 use ff_core::machine::transition::{
-    CompletionEvent, Event, LeaseEvent, LeaseEventKind, TransitionRow,
+    CompletionEvent, Event, FlowCancelRequested, LeaseEvent, LeaseEventKind, OperatorEvent,
+    OperatorEventKind, ReplayBranch, TransitionRow,
 };
 use ff_core::state::{PublicState, TerminalOutcome};
 use ff_core::store::{EventBounds, Topic};
@@ -14,6 +15,7 @@ use ff_core::types::{
     WaitpointId, WorkerInstanceId,
 };
 use rusqlite::{Row, params};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{next_id, page};
@@ -33,6 +35,7 @@ pub(crate) fn list(
         Topic::Lease => statement::LEASE_EVENT_LIST,
         Topic::Completion => statement::COMPLETION_EVENT_LIST,
         Topic::Signal => statement::SIGNAL_EVENT_LIST,
+        Topic::Operator => statement::OPERATOR_EVENT_LIST,
     };
     let mut statement = prepared(conn, named)?;
     let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
@@ -42,6 +45,7 @@ pub(crate) fn list(
             Topic::Lease => lease(row)?,
             Topic::Completion => completion(row)?,
             Topic::Signal => signal(row)?,
+            Topic::Operator => operator(row)?,
         });
     }
     Ok(found)
@@ -122,6 +126,75 @@ fn signal(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     Ok((event_id, Event::Signal(event)))
 }
 
+/// What `details` holds for each kind of change.
+#[derive(Deserialize)]
+struct Priorities {
+    old_priority: i32,
+    new_priority: i32,
+}
+
+#[derive(Deserialize)]
+struct Replay {
+    branch: String,
+    groups_reset: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct FlowCancel {
+    cancellation_policy: String,
+    reason: String,
+    member_count: usize,
+}
+
+fn operator(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
+    const TABLE: &str = "ff_operator_event";
+    let mut columns = Columns::of(row);
+    let event_id = columns.next()?;
+    let of = Number(event_id);
+    let partition: i64 = columns.next()?;
+    let partition =
+        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
+    let uuid = columns.text()?;
+    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
+    let kind = columns.text()?;
+    let details = columns.filled()?.unwrap_or_default();
+    let broken = |error: serde_json::Error| corrupt(TABLE, "details", &of, error);
+    let at = TimestampMs(columns.next()?);
+    let namespace = Namespace::new(columns.filled()?.unwrap_or_default());
+    let kind = match kind {
+        "priority_changed" => {
+            let told: Priorities = serde_json::from_str(details).map_err(broken)?;
+            let Priorities { old_priority, new_priority } = told;
+            OperatorEventKind::PriorityChanged { old_priority, new_priority }
+        }
+        "replayed" => {
+            let told: Replay = serde_json::from_str(details).map_err(broken)?;
+            let branch = ReplayBranch::from_wire(&told.branch)
+                .ok_or_else(|| corrupt(TABLE, "details", &of, &told.branch))?;
+            OperatorEventKind::Replayed { branch, groups_reset: told.groups_reset }
+        }
+        "flow_cancel_requested" => {
+            let told: FlowCancel = serde_json::from_str(details).map_err(broken)?;
+            let event = FlowCancelRequested {
+                flow_id: FlowId::from_uuid(uuid),
+                policy: told.cancellation_policy,
+                reason: told.reason,
+                member_count: told.member_count,
+                namespace,
+                at,
+            };
+            return Ok((event_id, Event::FlowCancelRequested(event)));
+        }
+        other => return Err(corrupt(TABLE, "event_type", &of, other)),
+    };
+    let execution_id = ExecutionId::from_parts(partition, uuid);
+    let instance_tag = columns.next()?;
+    Ok((
+        event_id,
+        Event::Operator(OperatorEvent { execution_id, kind, at, namespace, instance_tag }),
+    ))
+}
+
 fn completion(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     const TABLE: &str = "ff_completion_event";
     let mut columns = Columns::of(row);
@@ -154,6 +227,7 @@ pub(crate) fn bounds(conn: &SqliteSession<'_>, topic: Topic) -> Result<EventBoun
         Topic::Lease => statement::LEASE_EVENT_BOUNDS,
         Topic::Completion => statement::COMPLETION_EVENT_BOUNDS,
         Topic::Signal => statement::SIGNAL_EVENT_BOUNDS,
+        Topic::Operator => statement::OPERATOR_EVENT_BOUNDS,
     };
     let (oldest, greatest, given): (Option<i64>, Option<i64>, Option<i64>) = prepared(conn, named)?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))

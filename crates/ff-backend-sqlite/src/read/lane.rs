@@ -173,9 +173,13 @@ pub(super) fn take_candidates(
 
 pub(crate) fn counts(conn: &SqliteSession<'_>, lane: &LaneId) -> Result<LaneCounts, EngineError> {
     let what = "count the executions of a lane";
-    let (waiting, oldest): (i64, Option<i64>) = prepared(conn, statement::LANE_COUNT_CLAIMABLE)?
-        .query_row(params![lane.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .doing(what)?;
+    let counted = |named| {
+        prepared(conn, named)?
+            .query_row(params![lane.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .doing(what)
+    };
+    let (waiting, in_line): (i64, Option<i64>) = counted(statement::LANE_COUNT_CLAIMABLE)?;
+    let (parked, behind_gates): (i64, Option<i64>) = counted(statement::LANE_COUNT_PARKED)?;
     let count = |named| {
         prepared(conn, named)?
             .query_row(params![lane.as_str()], |row| row.get::<_, i64>(0))
@@ -186,6 +190,7 @@ pub(crate) fn counts(conn: &SqliteSession<'_>, lane: &LaneId) -> Result<LaneCoun
         waiting: waiting.unsigned_abs(),
         delayed: count(statement::LANE_COUNT_DELAYED)?,
         active: count(statement::LANE_COUNT_LEASED)?,
-        oldest_waiting_at: oldest.map(TimestampMs),
+        parked: parked.unsigned_abs(),
+        oldest_waiting_at: in_line.into_iter().chain(behind_gates).min().map(TimestampMs),
     })
 }

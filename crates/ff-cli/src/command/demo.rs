@@ -581,7 +581,7 @@ impl Demo {
             lane: Some(self.lane.clone()),
             ..Filter::default()
         };
-        find_all(engine, filter.search()).await
+        find_all(engine, filter.search(engine).await?).await
     }
 
     /// The place of a worker that holds work at this moment.
@@ -628,7 +628,7 @@ impl Demo {
             lane: Some(self.lane.clone()),
             ..Filter::default()
         };
-        let found: HashMap<_, _> = find_all(engine, filter.search())
+        let found: HashMap<_, _> = find_all(engine, filter.search(engine).await?)
             .await?
             .into_iter()
             .map(|summary| (summary.execution_id.clone(), summary))

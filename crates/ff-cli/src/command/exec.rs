@@ -167,7 +167,7 @@ pub(crate) async fn run(
 
 async fn list(engine: &dyn EngineBackend, output: Output, args: ListArgs) -> Result<ExitCode> {
     let wanted = if args.all { usize::MAX } else { args.limit };
-    let mut search = args.filter.search();
+    let mut search = args.filter.search(engine).await?;
     search.newest_first = !args.oldest;
     search.cursor = args.cursor;
     let mut found = Vec::new();
@@ -552,7 +552,7 @@ async fn selected(
             Ok(ids)
         }
         (true, false) => {
-            let mut search = selection.filter.search();
+            let mut search = selection.filter.search(engine).await?;
             if search.states.is_empty() {
                 search.states = states.to_vec();
             }

@@ -77,6 +77,7 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
                         cell(lane.lane_id.as_str()),
                         output.judged(lane.state.as_str(), lane.state == LaneState::Active),
                         cell(lane.waiting.to_string()),
+                        cell(lane.parked.to_string()),
                         cell(lane.delayed.to_string()),
                         cell(lane.active.to_string()),
                         cell(oldest),
@@ -84,7 +85,7 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<()> {
                 })
                 .collect();
             output.table(
-                &["LANE", "STATE", "WAITING", "DELAYED", "ACTIVE", "OLDEST"],
+                &["LANE", "STATE", "WAITING", "LIMITED", "DELAYED", "ACTIVE", "OLDEST"],
                 rows,
                 "no lanes yet: `ff submit KIND --lane NAME` makes one",
             )

@@ -6,3 +6,4 @@
 pub mod completion;
 pub mod cursor;
 pub mod lease_history;
+pub mod operator;

@@ -31,6 +31,9 @@ pub struct LaneStatus {
     pub waiting: u64,
     pub delayed: u64,
     pub active: u64,
+    /// `rate_limited`: behind a closed budget or quota.
+    pub parked: u64,
+    /// When the oldest was created of those that are in line or parked.
     pub oldest_waiting_at: Option<TimestampMs>,
 }
 
@@ -44,6 +47,13 @@ impl LaneStatus {
         active: u64,
         oldest_waiting_at: Option<TimestampMs>,
     ) -> Self {
-        Self { lane_id, state, waiting, delayed, active, oldest_waiting_at }
+        Self { lane_id, state, waiting, delayed, active, parked: 0, oldest_waiting_at }
+    }
+
+    /// The same with this many parked.
+    #[must_use]
+    pub fn with_parked(mut self, parked: u64) -> Self {
+        self.parked = parked;
+        self
     }
 }

@@ -308,9 +308,33 @@ pub enum OperatorEventKind {
     },
     /// `groups_reset` for the branch that opens edges again.
     Replayed {
-        branch: &'static str,
+        branch: ReplayBranch,
         groups_reset: Option<u32>,
     },
+}
+
+/// How an execution was put back in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayBranch {
+    /// It runs again.
+    Normal,
+    /// It had been skipped: it waits for its upstreams again.
+    SkippedFlowMember,
+}
+
+impl ReplayBranch {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::SkippedFlowMember => "skipped_flow_member",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn from_wire(text: &str) -> Option<Self> {
+        [Self::Normal, Self::SkippedFlowMember].into_iter().find(|branch| branch.as_str() == text)
+    }
 }
 
 /// One move of an execution's state, for `verify` and for people.

@@ -129,6 +129,8 @@ pub enum Topic {
     Completion,
     /// Accepted signals.
     Signal,
+    /// Operators' changes.
+    Operator,
 }
 
 /// The ids an outbox holds at a moment.
@@ -172,6 +174,9 @@ pub struct LaneCounts {
     pub waiting: u64,
     pub delayed: u64,
     pub active: u64,
+    /// Behind a closed budget or quota.
+    pub parked: u64,
+    /// In line or parked.
     pub oldest_waiting_at: Option<TimestampMs>,
 }
 

@@ -34,14 +34,15 @@ pub(super) async fn list_lane_status<S: Store>(store: &S) -> Result<Vec<LaneStat
                 }
                 for lane in lanes {
                     let counts = reader.lane_counts(&lane.id)?;
-                    found.push(LaneStatus::new(
+                    let status = LaneStatus::new(
                         lane.id,
                         lane.state,
                         counts.waiting,
                         counts.delayed,
                         counts.active,
                         counts.oldest_waiting_at,
-                    ));
+                    );
+                    found.push(status.with_parked(counts.parked));
                 }
             }
         })

@@ -42,7 +42,8 @@ use crate::partition::PartitionKey;
 use crate::state::{LaneState, PublicState};
 use crate::store::{Store, Topic};
 use crate::stream_events::{
-    CompletionSubscription, LeaseHistorySubscription, SignalDeliverySubscription,
+    CompletionSubscription, LeaseHistorySubscription, OperatorEventSubscription,
+    SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
 use crate::types::{
@@ -862,6 +863,15 @@ impl<S: Store> EngineBackend for S {
     ) -> Result<SignalDeliverySubscription, EngineError> {
         let (op, topic) = ("subscribe_signal_delivery", Topic::Signal);
         subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::signal).await
+    }
+
+    async fn subscribe_operator_events(
+        &self,
+        cursor: StreamCursor,
+        filter: &ScannerFilter,
+    ) -> Result<OperatorEventSubscription, EngineError> {
+        let (op, topic) = ("subscribe_operator_events", Topic::Operator);
+        subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::operator).await
     }
 
     // ---- Admin ----

@@ -14,11 +14,13 @@ use crate::backend::ScannerFilter;
 use crate::engine_error::ValidationKind;
 use crate::machine::rows::Execution;
 use crate::machine::suspension::SignalEvent;
-use crate::machine::transition::{CompletionEvent as Ended, Event, LeaseEvent, LeaseEventKind};
+use crate::machine::transition::{
+    CompletionEvent as Ended, Event, LeaseEvent, LeaseEventKind, OperatorEventKind,
+};
 use crate::store::{EventBounds, Store, Topic, Wake};
 use crate::stream_events::{
-    CompletionEvent, CompletionOutcome, LeaseHistoryEvent, SignalDeliveryEffect,
-    SignalDeliveryEvent,
+    CompletionEvent, CompletionOutcome, LeaseHistoryEvent, OperatorChange, OperatorEvent,
+    SignalDeliveryEffect, SignalDeliveryEvent,
 };
 use crate::stream_subscribe::{StreamCursor, decode_event_cursor, encode_event_cursor};
 use crate::types::Namespace;
@@ -210,6 +212,38 @@ pub(super) fn completion(cursor: StreamCursor, event: Event) -> Option<Completio
     let Event::Completion(Ended { execution_id, outcome, at, .. }) = event else { return None };
     let outcome = CompletionOutcome::from_wire(outcome.as_str());
     Some(CompletionEvent::new(cursor, execution_id, outcome, at))
+}
+
+/// An operator's change as subscribers see it.
+pub(super) fn operator(cursor: StreamCursor, event: Event) -> Option<OperatorEvent> {
+    let (change, at) = match event {
+        Event::Operator(event) => {
+            let execution_id = event.execution_id;
+            let change = match event.kind {
+                OperatorEventKind::PriorityChanged { old_priority, new_priority } => {
+                    OperatorChange::PriorityChanged { execution_id, old_priority, new_priority }
+                }
+                OperatorEventKind::Replayed { branch, groups_reset } => {
+                    let branch = branch.as_str().to_owned();
+                    OperatorChange::Replayed { execution_id, branch, groups_reset }
+                }
+            };
+            (change, event.at)
+        }
+        Event::FlowCancelRequested(event) => {
+            let change = OperatorChange::FlowCancelRequested {
+                flow_id: event.flow_id,
+                cancellation_policy: event.policy,
+                reason: event.reason,
+                member_count: event.member_count as u64,
+            };
+            (change, event.at)
+        }
+        Event::Lease(_) | Event::Completion(_) | Event::Signal(_) | Event::Transition(_) => {
+            return None;
+        }
+    };
+    Some(OperatorEvent::new(cursor, change, at))
 }
 
 /// An accepted signal as subscribers see it.

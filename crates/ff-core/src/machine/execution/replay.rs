@@ -6,7 +6,7 @@ use crate::machine::flow::resolve::{blocked, decided, put_edge, put_group};
 use crate::machine::flow::{Edge, FlowState, Group, Resolved, Standing, Wanted};
 use crate::machine::policy;
 use crate::machine::rows::Execution;
-use crate::machine::transition::{Event, OperatorEvent, OperatorEventKind};
+use crate::machine::transition::{Event, OperatorEvent, OperatorEventKind, ReplayBranch};
 use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition, state};
 use crate::state::{AttemptState, PublicState, TerminalOutcome};
 use crate::types::{ExecutionId, TimestampMs};
@@ -71,10 +71,13 @@ impl Command for Replay {
         after.deadline_at = policy::deadline(execution.policy.as_ref(), still_ahead, cx.now);
 
         let kind = match &group {
-            None => OperatorEventKind::Replayed { branch: "normal", groups_reset: None },
-            Some(_) => {
-                OperatorEventKind::Replayed { branch: "skipped_flow_member", groups_reset: Some(1) }
+            None => {
+                OperatorEventKind::Replayed { branch: ReplayBranch::Normal, groups_reset: None }
             }
+            Some(_) => OperatorEventKind::Replayed {
+                branch: ReplayBranch::SkippedFlowMember,
+                groups_reset: Some(1),
+            },
         };
         let event = Event::Operator(OperatorEvent {
             execution_id: execution.id.clone(),
@@ -190,7 +193,10 @@ mod tests {
             assert_eq!((after.epoch, after.attempt_count), (LeaseEpoch(1), 1));
             assert!(done.attempts().is_empty());
             let kind = &done.operations()[0].kind;
-            assert_eq!(kind, &OperatorEventKind::Replayed { branch: "normal", groups_reset: None });
+            assert_eq!(
+                kind,
+                &OperatorEventKind::Replayed { branch: ReplayBranch::Normal, groups_reset: None }
+            );
             let execution_id = execution().id;
             assert!(done.changes.contains(&Change::PutResult { execution_id, result: None }));
         }
