@@ -231,8 +231,8 @@ impl Actor {
             18..=31 => self.claim().await,
             32..=44 => self.claim_batch().await,
             45..=48 => self.write(Op::Spend, number).await,
-            49..=52 => self.write(Op::Suspend, number).await,
-            53..=60 => self.write(Op::Complete, number).await,
+            49..=54 => self.write(Op::Suspend, number).await,
+            55..=60 => self.write(Op::Complete, number).await,
             61..=66 => self.write(Op::Fail, number).await,
             67..=71 => self.write(Op::Renew, number).await,
             72..=73 => self.write(Op::Progress, number).await,
@@ -456,7 +456,7 @@ impl Actor {
                 }
             }
             Op::Suspend => {
-                let wait = self.dice.pick(&[5, 20, 100]);
+                let wait = self.dice.pick(&[20, 100, 300]);
                 let wish = self.wish(TimestampMs(invoked_at.0 + wait));
                 done(self.engine.suspend(&handle, wish).await.map(drop))
             }
