@@ -394,6 +394,14 @@ impl Reader for MemorySession<'_> {
 }
 
 impl StreamReader for MemorySession<'_> {
+    fn streams_to_look_at(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(ExecutionId, AttemptIndex)>, EngineError> {
+        Ok(self.state.streams.to_look_at(now, limit))
+    }
+
     fn frames(
         &mut self,
         range: &FrameRange,

@@ -75,6 +75,23 @@ impl Streams {
         self.summaries.retain(|stream, _| stream.0 != execution);
     }
 
+    pub(crate) fn to_look_at(
+        &self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Vec<(ExecutionId, AttemptIndex)> {
+        let mut due: Vec<_> = self
+            .metas
+            .iter()
+            .filter_map(|(at, meta)| Some((meta.look_at.filter(|due| *due <= now)?, *at, meta)))
+            .collect();
+        due.sort_by_key(|(due, at, _)| (*due, *at));
+        due.into_iter()
+            .take(limit)
+            .map(|(_, _, meta)| (meta.execution_id.clone(), meta.attempt_index))
+            .collect()
+    }
+
     /// Removes the frames of streams whose time is over, until about `limit` are gone; answers
     /// how many were.
     pub(crate) fn trim_expired(&mut self, now: TimestampMs, limit: usize) -> usize {

@@ -233,6 +233,13 @@ CREATE INDEX ff_stream_meta_expiry
     ON ff_stream_meta (expires_at_ms, partition_key, execution_id, attempt_index)
     WHERE expires_at_ms IS NOT NULL;
 
+-- When retention looks at a stream whose policy says how long frames stay after the end of their attempt.
+ALTER TABLE ff_stream_meta ADD COLUMN look_at_ms INTEGER;
+
+CREATE INDEX ff_stream_meta_look
+    ON ff_stream_meta (look_at_ms, partition_key, execution_id, attempt_index)
+    WHERE look_at_ms IS NOT NULL;
+
 CREATE TRIGGER ff_stream_frame_count AFTER INSERT ON ff_stream_frame
 WHEN NEW.number IS NULL
 BEGIN

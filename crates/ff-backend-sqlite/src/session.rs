@@ -20,7 +20,7 @@ use ff_core::store::{
     StreamKey, StreamReader, Topic, WorkerReader,
 };
 use ff_core::types::{
-    EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
+    AttemptIndex, EdgeId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs, WorkerInstanceId,
 };
 use rusqlite::{CachedStatement, Connection, Params, PrepFlags, Statement};
 use uuid::Uuid;
@@ -245,6 +245,14 @@ impl Session for SqliteSession<'_> {
 }
 
 impl StreamReader for SqliteSession<'_> {
+    fn streams_to_look_at(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(ExecutionId, AttemptIndex)>, EngineError> {
+        read::stream::to_look_at(self, now, limit)
+    }
+
     fn frames(
         &mut self,
         range: &FrameRange,

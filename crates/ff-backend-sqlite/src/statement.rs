@@ -223,6 +223,7 @@ statements! {
     STREAM_META_FORGET = "stream_meta/forget",
     STREAM_META_LOAD = "stream_meta/load",
     STREAM_META_PUT = "stream_meta/put",
+    STREAM_META_TO_LOOK_AT = "stream_meta/to_look_at",
     STREAM_SUMMARY_FORGET = "stream_summary/forget",
     STREAM_SUMMARY_LOAD = "stream_summary/load",
     STREAM_SUMMARY_PUT = "stream_summary/put",

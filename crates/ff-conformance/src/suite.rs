@@ -856,6 +856,13 @@ macro_rules! behaviours {
                     a_document_has_at_most_256_kibibytes
                     each_attempt_has_a_summary_of_its_own
                 }
+                retention {
+                    the_frames_of_an_ended_attempt_go_at_their_instant
+                    an_attempt_that_goes_on_keeps_its_frames
+                    each_attempt_has_a_time_of_its_own
+                    a_long_stream_goes_in_bounded_steps
+                    without_a_time_frames_stay_with_their_execution
+                }
                 tail_stream {
                     what_is_there_is_answered_at_once
                     without_a_wait_nothing_is_waited_for

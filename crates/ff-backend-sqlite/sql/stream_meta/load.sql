@@ -12,7 +12,8 @@ SELECT
     ema_rate_hz,
     last_append_ts_ms,
     maxlen_applied_last,
-    expires_at_ms
+    expires_at_ms,
+    look_at_ms
 FROM ff_stream_meta
 WHERE partition_key = ?1
     AND execution_id = ?2

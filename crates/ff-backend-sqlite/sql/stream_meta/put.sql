@@ -15,9 +15,10 @@ INSERT INTO ff_stream_meta (
     ema_rate_hz,
     last_append_ts_ms,
     maxlen_applied_last,
-    expires_at_ms
+    expires_at_ms,
+    look_at_ms
 )
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 ON CONFLICT (partition_key, execution_id, attempt_index) DO UPDATE SET
     last_ts_ms = excluded.last_ts_ms,
     last_seq = excluded.last_seq,
@@ -29,4 +30,5 @@ ON CONFLICT (partition_key, execution_id, attempt_index) DO UPDATE SET
     ema_rate_hz = excluded.ema_rate_hz,
     last_append_ts_ms = excluded.last_append_ts_ms,
     maxlen_applied_last = excluded.maxlen_applied_last,
-    expires_at_ms = excluded.expires_at_ms
+    expires_at_ms = excluded.expires_at_ms,
+    look_at_ms = excluded.look_at_ms

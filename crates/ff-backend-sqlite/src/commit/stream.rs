@@ -87,6 +87,7 @@ fn put_meta(conn: &SqliteSession<'_>, meta: &Meta) -> Result<(), EngineError> {
         meta.best_effort_at.map_or(0, |at| at.0),
         signed("maxlen_applied_last", id, meta.best_effort_max)?,
         meta.expires_at.map(|at| at.0),
+        meta.look_at.map(|at| at.0),
     ];
     run(conn, statement::STREAM_META_PUT, "store the counters of a stream", values).map(drop)
 }

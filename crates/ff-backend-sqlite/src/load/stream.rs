@@ -54,6 +54,7 @@ fn meta(
         best_effort_at: columns.instant()?.filter(|at| at.0 != 0),
         best_effort_max: count("maxlen_applied_last", columns.next()?)?,
         expires_at: columns.instant()?,
+        look_at: columns.instant()?,
     }))
 }
 

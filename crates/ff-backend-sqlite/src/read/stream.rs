@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use ff_core::EngineError;
 use ff_core::machine::stream::{Class, Frame, FrameId};
 use ff_core::store::FrameRange;
-use ff_core::types::{LeaseEpoch, TimestampMs};
+use ff_core::types::{AttemptIndex, ExecutionId, LeaseEpoch, TimestampMs};
 use rusqlite::params;
 use serde_json::Value;
 
-use super::page;
+use super::{next_id, page};
 use crate::error::{Doing as _, corrupt};
 use crate::row::{Columns, Of, signed, unsigned};
 use crate::session::{SqliteSession, prepared};
@@ -83,4 +83,21 @@ fn fields(range: &FrameRange, json: &str) -> Result<BTreeMap<String, String>, En
         other => Some(other.to_string()),
     };
     Ok(read.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect())
+}
+
+pub(crate) fn to_look_at(
+    conn: &SqliteSession<'_>,
+    now: TimestampMs,
+    limit: usize,
+) -> Result<Vec<(ExecutionId, AttemptIndex)>, EngineError> {
+    let what = "find streams whose frames may go";
+    let mut statement = prepared(conn, statement::STREAM_META_TO_LOOK_AT)?;
+    let mut rows = statement.query(params![now.0, page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        let mut columns = Columns::of(row);
+        let id = next_id("ff_stream_meta", &mut columns)?;
+        found.push((id, AttemptIndex(columns.next()?)));
+    }
+    Ok(found)
 }

@@ -4,7 +4,6 @@ use ff_core::contracts::CreateExecutionResult;
 use ff_core::engine_error::{ConflictKind, ValidationKind};
 use ff_core::policy::{
     BackoffStrategy, ExecutionPolicy, FallbackPolicy, RetryPolicy, RoutingRequirements,
-    StreamPolicy,
 };
 use ff_core::state::{
     AttemptState, BlockingReason, EligibilityState, LifecyclePhase, OwnershipState, PublicState,
@@ -318,16 +317,6 @@ pub async fn a_policy_field_that_nothing_acts_on_is_refused_by_name(bench: &Benc
             "fallback_policy",
             bench.submit().policy(|policy| {
                 policy.fallback_policy = Some(FallbackPolicy { tiers: Vec::new() });
-            }),
-        ),
-        (
-            "stream_policy.retention_ttl_ms",
-            bench.submit().policy(|policy| {
-                policy.stream_policy = Some(StreamPolicy {
-                    durability_mode: "buffered".to_owned(),
-                    retention_maxlen: 1,
-                    retention_ttl_ms: Some(1),
-                });
             }),
         ),
         (

@@ -21,7 +21,8 @@ use ff_core::machine::Limits;
 use ff_core::machine::limits::FLOW_PARTITION;
 use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::policy::{
-    BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, StreamPolicy, TimeoutPolicy,
+    BackoffStrategy, ExecutionPolicy, FallbackPolicy, RetryPolicy, RoutingRequirements,
+    StreamPolicy, TimeoutPolicy,
 };
 use ff_core::state::{LaneState, PublicState};
 use ff_core::types::{
@@ -502,7 +503,7 @@ fn policy(policy: Policy, now: TimestampMs) -> Option<ExecutionPolicy> {
             stream_policy: Some(StreamPolicy {
                 durability_mode: "durable".to_owned(),
                 retention_maxlen: 3,
-                retention_ttl_ms: None,
+                retention_ttl_ms: Some(50),
             }),
             ..ExecutionPolicy::default()
         },
@@ -522,11 +523,8 @@ fn flaw(args: &mut CreateExecutionArgs, flaw: Flaw) {
             });
         }
         Flaw::PolicyUnsupported => {
-            args.policy.get_or_insert_default().stream_policy = Some(StreamPolicy {
-                durability_mode: "buffered".to_owned(),
-                retention_maxlen: 1,
-                retention_ttl_ms: Some(1),
-            });
+            args.policy.get_or_insert_default().fallback_policy =
+                Some(FallbackPolicy { tiers: Vec::new() });
         }
         Flaw::PolicyOutOfBounds => {
             args.policy.get_or_insert_default().dedup_window_ms = Some(0);

@@ -6,6 +6,7 @@
 pub mod append_frame;
 pub mod read_stream;
 pub mod read_summary;
+pub mod retention;
 pub mod tail_stream;
 
 use ff_core::EngineError;

@@ -22,6 +22,7 @@ use super::limits::{
     LANE_GATE_KEYS_MAX, REOPEN_STEP_MAX,
 };
 use super::rows::Candidate;
+use super::stream;
 use super::suspension::ExpireWaitpoints;
 use super::sweep::{self, Due, Forget};
 use super::worker::Expire;
@@ -273,8 +274,18 @@ pub fn sweep<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<Swept,
         let gone = run_if_readable(session, &expire, cx)?.is_some_and(|done| done.outcome);
         workers += usize::from(gone);
     }
+    let mut frames = 0;
+    for (execution_id, attempt_index) in session.streams_to_look_at(cx.now, DUE_STEP_MAX)? {
+        let expire = stream::Expire { execution_id, attempt_index };
+        let gone = run_if_readable(session, &expire, cx)?.map_or(0, |done| done.outcome);
+        // A stream that was only looked at counts as well.
+        frames += usize::try_from(gone).unwrap_or(usize::MAX).saturating_add(1);
+        if frames >= DUE_STEP_MAX {
+            break;
+        }
+    }
     let events_before = before(cx.now, cx.limits.event_retention);
-    let trimmed = closed + session.trim(cx.now, events_before, DUE_STEP_MAX)?;
+    let trimmed = closed + frames + session.trim(cx.now, events_before, DUE_STEP_MAX)?;
     Ok(Swept { settled, reset, forgotten, workers, trimmed })
 }
 

@@ -63,6 +63,12 @@ pub fn validate(policy: &ExecutionPolicy) -> Result<(), EngineError> {
     if policy.dedup_window_ms.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
         return refused(format!("policy.dedup_window_ms: give 1 to {DELAY_MAX_MS} ms"));
     }
+    let frames_stay = policy.stream_policy.as_ref().and_then(|stream| stream.retention_ttl_ms);
+    if frames_stay.is_some_and(|ms| ms == 0 || ms > DELAY_MAX_MS) {
+        return refused(format!(
+            "policy.stream_policy.retention_ttl_ms: give 1 to {DELAY_MAX_MS} ms"
+        ));
+    }
     let signals = u64::from(policy.max_signals_per_execution);
     if signals == 0 || signals > SIGNALS_PER_EXECUTION_MAX {
         return refused(format!(
@@ -112,10 +118,6 @@ fn unsupported(policy: &ExecutionPolicy) -> Option<&'static str> {
     let routing = policy.routing_requirements.as_ref();
     let inert = [
         ("fallback_policy", policy.fallback_policy.is_some()),
-        (
-            "stream_policy.retention_ttl_ms",
-            policy.stream_policy.as_ref().is_some_and(|stream| stream.retention_ttl_ms.is_some()),
-        ),
         (
             "routing_requirements.preferred_locality",
             routing.is_some_and(|routing| routing.preferred_locality.is_some()),
@@ -264,11 +266,6 @@ mod tests {
     fn a_field_that_would_be_ignored_is_refused_by_name() {
         let empty = ExecutionPolicy::default;
         let routing = RoutingRequirements::default;
-        let stream = StreamPolicy {
-            durability_mode: "buffered".to_owned(),
-            retention_maxlen: 1,
-            retention_ttl_ms: Some(1),
-        };
         for (field, policy) in [
             (
                 "fallback_policy",
@@ -276,10 +273,6 @@ mod tests {
                     fallback_policy: Some(FallbackPolicy { tiers: Vec::new() }),
                     ..empty()
                 },
-            ),
-            (
-                "stream_policy.retention_ttl_ms",
-                ExecutionPolicy { stream_policy: Some(stream), ..empty() },
             ),
             (
                 "routing_requirements.preferred_locality",
@@ -309,6 +302,24 @@ mod tests {
                      engine; leave it out"
                 )
             );
+        }
+    }
+
+    #[test]
+    fn frames_stay_from_a_millisecond_to_the_longest_delay() {
+        let with = |ms| ExecutionPolicy {
+            stream_policy: Some(StreamPolicy {
+                durability_mode: "durable".to_owned(),
+                retention_maxlen: 0,
+                retention_ttl_ms: Some(ms),
+            }),
+            ..ExecutionPolicy::default()
+        };
+        for ms in [1, DELAY_MAX_MS] {
+            assert!(validate(&with(ms)).is_ok());
+        }
+        for ms in [0, DELAY_MAX_MS + 1] {
+            assert!(told(&with(ms)).contains("retention_ttl_ms: give 1 to"), "{ms}");
         }
     }
 

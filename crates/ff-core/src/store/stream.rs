@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::EngineError;
 use crate::machine::stream::{Frame, FrameId, Write};
 use crate::machine::{Attempt, Change};
-use crate::types::{AttemptIndex, ExecutionId};
+use crate::types::{AttemptIndex, ExecutionId, TimestampMs};
 
 /// Tails that may wait at once. Each costs some hundred bytes.
 pub const STREAM_WAITERS_MAX: usize = 65_536;
@@ -41,6 +41,13 @@ pub trait StreamReader {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, EngineError>;
+
+    /// Streams that retention is to look at by `now`, by (instant, partition, UUID, attempt).
+    fn streams_to_look_at(
+        &mut self,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<(ExecutionId, AttemptIndex)>, EngineError>;
 }
 
 /// The stream of one attempt, as waiters name it.

@@ -169,7 +169,12 @@ fn frames(
         (Some(execution), Some(attempt)) => stream::closing::closing(execution, attempt),
         (_, _) => None,
     };
-    let is_gone = seen.stream.meta.as_ref().is_some_and(|meta| meta.has_expired(now));
+    let ends_at = match (&seen.execution, seen.attempt(index)) {
+        (Some(execution), Some(attempt)) => stream::expire::ends_at(execution, attempt),
+        (_, _) => None,
+    };
+    let is_gone = seen.stream.meta.as_ref().is_some_and(|meta| meta.has_expired(now))
+        || ends_at.is_some_and(|at| at <= now);
     let found = if is_gone || range.from > range.to {
         Vec::new()
     } else {

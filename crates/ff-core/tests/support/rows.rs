@@ -311,6 +311,14 @@ impl FlowReader for Rows {
 }
 
 impl StreamReader for Rows {
+    fn streams_to_look_at(
+        &mut self,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<(ExecutionId, AttemptIndex)>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
     fn frames(&mut self, _: &FrameRange, _: usize, _: usize) -> Result<Vec<Frame>, EngineError> {
         unreachable!("no command asks for it")
     }

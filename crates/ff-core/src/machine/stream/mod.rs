@@ -9,12 +9,14 @@
 
 pub mod append_frame;
 pub mod closing;
+pub mod expire;
 pub mod patch;
 pub mod retention;
 pub mod rows;
 
 pub use append_frame::AppendFrame;
 pub use closing::Closing;
+pub use expire::Expire;
 pub use rows::{Class, Frame, FrameId, Meta, Summary};
 
 use crate::types::{AttemptIndex, ExecutionId};

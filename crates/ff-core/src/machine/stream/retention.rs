@@ -30,6 +30,9 @@ pub fn count(
     };
     let kept = meta.kept(class) + 1;
     let gone = kept.saturating_sub(most).min(STREAM_TRIM_STEP_MAX);
+    if meta.look_at.is_none() {
+        meta.look_at = ttl(execution).map(|ttl| later(now, ttl));
+    }
     *meta.kept_mut(class) = kept - gone;
     meta.expires_at = match mode {
         StreamMode::BestEffortLive { config } if meta.durable_kept + meta.summary_kept == 0 => {
@@ -40,6 +43,12 @@ pub fn count(
         | StreamMode::BestEffortLive { .. } => None,
     };
     Ok(gone)
+}
+
+/// How long frames stay after the end of their attempt, where the policy says so.
+pub fn ttl(execution: &Execution) -> Option<DurationMs> {
+    let policy = execution.policy.as_ref()?.stream_policy.as_ref()?;
+    policy.retention_ttl_ms.map(DurationMs)
 }
 
 /// The stream policy's length; 0 or no policy is the default one.

@@ -118,6 +118,8 @@ pub struct Meta {
     pub best_effort_max: u64,
     /// When the frames of a stream that only ever had best-effort ones go.
     pub expires_at: Option<TimestampMs>,
+    /// When retention looks at the stream again; absent where its policy sets no time.
+    pub look_at: Option<TimestampMs>,
 }
 
 impl Meta {
@@ -136,6 +138,7 @@ impl Meta {
             best_effort_at: None,
             best_effort_max: 0,
             expires_at: None,
+            look_at: None,
         }
     }
 
