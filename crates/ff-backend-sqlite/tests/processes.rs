@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,10 +15,16 @@ use std::time::Duration;
 
 use ff_backend_sqlite::SqliteBackend;
 use ff_core::EngineError;
+use ff_core::backend::UsageDimensions;
 use ff_core::clock::{Clock as _, SystemClock};
+use ff_core::contracts::{
+    BindQuotaArgs, CreateBudgetArgs, CreateQuotaPolicyArgs, QuotaTarget, ReportUsageResult,
+};
 use ff_core::engine_backend::EngineBackend as _;
+use ff_core::types::{BudgetId, QuotaPolicyId, TimestampMs};
 use serial_test::serial;
-use support::{PATIENCE, Stopwatch, claim, options, work};
+use support::{PATIENCE, Stopwatch, claim, lane, options, work};
+use uuid::Uuid;
 
 /// A child process; killed when it goes.
 struct Other(Child);
@@ -47,6 +54,18 @@ impl Other {
     }
 }
 
+impl Other {
+    /// Waits for its end; what follows `word` in each line that has it.
+    fn said(mut self, word: &str) -> Vec<String> {
+        let out = BufReader::new(self.0.stdout.take().unwrap());
+        let lines = out.lines().map(Result::unwrap);
+        let said = lines.filter_map(|line| Some(line.split_once(word)?.1.trim().to_owned()));
+        let said = said.collect();
+        assert!(self.0.wait().unwrap().success(), "a child failed");
+        said
+    }
+}
+
 impl Drop for Other {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -65,6 +84,7 @@ fn child() {
         match role.as_str() {
             "wake" => wake(&engine).await,
             "bulk" => bulk(&engine).await,
+            "spend" => spend(&engine).await,
             other => panic!("{other}"),
         }
     });
@@ -183,4 +203,135 @@ async fn heartbeats_stay_within_a_third_of_the_lease_while_another_process_submi
     let waiting: u64 =
         engine.list_lane_status().await.unwrap().iter().map(|lane| lane.waiting).sum();
     assert!(waiting > 1_000, "the others did submit: {waiting}");
+}
+
+// ---- One budget and one quota for all ------------------------------------------------------------------------------
+
+const SPENDERS: usize = 3;
+
+/// Tasks in each spender; together they want more slots than there are.
+const SPENDER_TASKS: usize = 4;
+
+/// Executions; two in a row report under the same key.
+const SPENDINGS: u32 = 400;
+
+/// Fewer than there are keys.
+const UNITS_MAX: u64 = 150;
+
+const SLOTS: i64 = 5;
+
+const HOT_BUDGET: BudgetId = BudgetId::from_uuid(Uuid::from_u128(0xB));
+
+/// Claims, reports one unit twice under a key that another execution reports under too, and says what came of it.
+async fn spend(engine: &Arc<SqliteBackend>) {
+    let tasks = (0..SPENDER_TASKS).map(|task| {
+        let engine = Arc::clone(engine);
+        tokio::spawn(async move {
+            let worker = format!("{}-{task}", std::process::id());
+            loop {
+                let wait = Some(Duration::from_millis(200));
+                let taken = claim(&engine, &worker, 30_000, 2, wait).await.unwrap();
+                let status = engine.list_lane_status().await.unwrap();
+                let left: u64 =
+                    status.iter().map(|lane| lane.waiting + lane.delayed + lane.active).sum();
+                if taken.is_empty() && left == 0 {
+                    break;
+                }
+                for one in taken {
+                    let number = u32::from_le_bytes(one.input_payload[..4].try_into().unwrap());
+                    let key = format!("key-{}", number / 2);
+                    for _ in 0..2 {
+                        let mut usage = UsageDimensions::new();
+                        usage.custom.insert("units".to_owned(), 1);
+                        usage.dedup_key = Some(key.clone());
+                        match engine.report_usage(&one.handle, &HOT_BUDGET, usage).await.unwrap() {
+                            ReportUsageResult::Ok => println!("\nspent {key}"),
+                            ReportUsageResult::HardBreach { .. } => println!("\nrefused {key}"),
+                            ReportUsageResult::AlreadyApplied => println!("\nrepeated {key}"),
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                    engine.complete(&one.handle, None).await.unwrap();
+                }
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[serial]
+async fn processes_never_spend_or_run_more_than_allowed_and_count_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spend.db");
+    let engine = options(&path).open().await.unwrap();
+    let budget = CreateBudgetArgs {
+        budget_id: HOT_BUDGET,
+        scope_type: "team".to_owned(),
+        scope_id: "tests".to_owned(),
+        enforcement_mode: "strict".to_owned(),
+        on_hard_limit: String::new(),
+        on_soft_limit: String::new(),
+        reset_interval_ms: 0,
+        dimensions: vec!["units".to_owned()],
+        hard_limits: vec![UNITS_MAX],
+        soft_limits: vec![0],
+        now: TimestampMs(0),
+    };
+    engine.create_budget(budget).await.unwrap();
+    let quota_policy_id = QuotaPolicyId::from_uuid(Uuid::from_u128(0xA));
+    let quota = CreateQuotaPolicyArgs {
+        quota_policy_id: quota_policy_id.clone(),
+        window_seconds: 60,
+        max_requests_per_window: 0,
+        max_concurrent: SLOTS.unsigned_abs(),
+        now: TimestampMs(0),
+    };
+    engine.create_quota_policy(quota).await.unwrap();
+    engine
+        .bind_quota(BindQuotaArgs::new(QuotaTarget::Lane(lane()), quota_policy_id))
+        .await
+        .unwrap();
+    let works = (0..SPENDINGS).map(|number| work(&number.to_le_bytes())).collect();
+    engine.create_executions(works).await.unwrap();
+
+    let children: Vec<Other> = (0..SPENDERS).map(|_| Other::start("spend", &path)).collect();
+    let said: Vec<Vec<String>> = children.into_iter().map(|child| child.said("spent ")).collect();
+
+    let busy = said.iter().filter(|said| !said.is_empty()).count();
+    let spent: Vec<String> = said.into_iter().flatten().collect();
+    let keys: BTreeSet<&String> = spent.iter().collect();
+    assert_eq!(keys.len(), spent.len(), "each key counts once: {spent:?}");
+    let status = engine.get_budget_status(&HOT_BUDGET).await.unwrap();
+    assert_eq!(status.usage["units"], UNITS_MAX, "the limit is reached, and not passed");
+    assert_eq!(spent.len() as u64, UNITS_MAX, "what was accepted is what is counted");
+    let most = most_at_once(&path);
+    println!("spend: processes={busy} spent={} most at once={most}", spent.len());
+    assert_eq!(most, SLOTS, "all slots are used, and no more");
+    let report = engine.verify().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// The largest number of executions that ran at the same instant; all have completed.
+fn most_at_once(path: &Path) -> i64 {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let (mut now, mut most) = (0, 0);
+    let mut moves = conn
+        .prepare(
+            // A slot that is given back in a millisecond may be taken in it.
+            "SELECT CASE cause WHEN 'claimed' THEN 1 ELSE -1 END
+             FROM ff_transition WHERE cause IN ('claimed', 'completed')
+             ORDER BY at_ms, cause DESC",
+        )
+        .unwrap();
+    let mut ended = 0;
+    for step in moves.query_map([], |row| row.get::<_, i64>(0)).unwrap().map(Result::unwrap) {
+        now += step;
+        most = most.max(now);
+        ended += i64::from(step < 0);
+    }
+    assert_eq!((now, ended), (0, i64::from(SPENDINGS)), "all have run once");
+    most
 }

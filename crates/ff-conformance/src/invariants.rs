@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use ff_core::EngineError;
 use ff_core::backend::ScannerFilter;
-use ff_core::contracts::{AttemptInfo, ExecutionSummary, FindExecutionsArgs, TransitionInfo};
+use ff_core::contracts::{
+    AttemptInfo, BudgetOverview, ExecutionSummary, FindExecutionsArgs, TransitionInfo,
+};
 use ff_core::machine::state::legal_transitions;
+use ff_core::machine::suspension::SignalEvent;
 use ff_core::machine::transition::{CompletionEvent, Event, LeaseEvent, LeaseEventKind};
 use ff_core::state::{AttemptType, LaneState, PublicState};
 use ff_core::store::Topic;
@@ -53,6 +56,14 @@ pub enum Op {
     PauseLane,
     ResumeLane,
     ReadResult,
+    /// One unit; its arguments are the budget and the key.
+    Spend,
+    Suspend,
+    /// Its arguments are the waitpoint and, once accepted, the signal.
+    Signal,
+    SubmitFlow,
+    /// One record for each member.
+    CancelFlow,
 }
 
 /// What a client was told.
@@ -181,6 +192,8 @@ pub struct Observed {
     pub delivered_completions: Vec<Delivered>,
     pub executions: BTreeMap<ExecutionId, Seen>,
     pub lanes: BTreeMap<String, LaneState>,
+    pub signals: Vec<(i64, SignalEvent)>,
+    pub budgets: Vec<BudgetOverview>,
 }
 
 /// One execution as its reads show it.
@@ -249,6 +262,19 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
             | Event::FlowCancelRequested(_) => None,
         })
         .collect();
+    let signals: Vec<(i64, SignalEvent)> = engine
+        .events(Topic::Signal)
+        .await?
+        .into_iter()
+        .filter_map(|(id, event)| match event {
+            Event::Signal(event) => Some((id, event)),
+            Event::Lease(_)
+            | Event::Completion(_)
+            | Event::Operator(_)
+            | Event::Transition(_)
+            | Event::FlowCancelRequested(_) => None,
+        })
+        .collect();
     let lanes = backend.list_lane_status().await?;
     Ok(Observed {
         now: TimestampMs(i64::try_from(backend.server_time_ms().await?).unwrap_or(i64::MAX)),
@@ -258,6 +284,8 @@ pub async fn observe(engine: &Engine) -> Result<Observed, EngineError> {
         completions,
         executions,
         lanes: lanes.into_iter().map(|lane| (lane.lane_id.0, lane.state)).collect(),
+        signals,
+        budgets: backend.list_budgets(None, 1_000).await?.budgets,
     })
 }
 
@@ -354,6 +382,9 @@ pub fn judge(observed: &Observed, histories: &[History]) -> Vec<Finding> {
     case.nothing_is_early();
     case.time_is_monotone();
     case.subscriptions_show_the_table();
+    case.signals_count_once();
+    case.spending_is_counted();
+    case.members_are_let_go_once();
     case.findings
 }
 
@@ -384,7 +415,9 @@ fn is_fenced(op: Op) -> bool {
         | Op::Fail
         | Op::Cancel
         | Op::Delay
-        | Op::Release => true,
+        | Op::Release
+        | Op::Spend
+        | Op::Suspend => true,
         Op::Create
         | Op::Claim
         | Op::CancelExecution
@@ -393,7 +426,10 @@ fn is_fenced(op: Op) -> bool {
         | Op::ChangePriority
         | Op::PauseLane
         | Op::ResumeLane
-        | Op::ReadResult => false,
+        | Op::ReadResult
+        | Op::Signal
+        | Op::SubmitFlow
+        | Op::CancelFlow => false,
     }
 }
 
@@ -659,8 +695,12 @@ impl<'a> Case<'a> {
         let observed = self.observed;
         for (id, seen) in &observed.executions {
             let claims: Vec<&LeaseEvent> = self.claims_of(id).collect();
-            let writes: Vec<&Record> =
-                self.of(id).filter(|record| is_fenced(record.op) && record.is_ok()).collect();
+            // Whoever held the attempt is told that its key is known, however late it asks.
+            let is_write = |record: &&Record| {
+                let is_known = record.outcome == Outcome::Ok("AlreadyApplied".to_owned());
+                is_fenced(record.op) && record.is_ok() && !is_known
+            };
+            let writes: Vec<&Record> = self.of(id).filter(is_write).collect();
             for write in &writes {
                 let Some(epoch) = write.epoch else { continue };
                 let began = claims.iter().find(|claim| claim.epoch.0 == epoch);
@@ -770,7 +810,9 @@ impl<'a> Case<'a> {
         for id in observed.executions.keys() {
             let cancels: Vec<&Record> = self
                 .of(id)
-                .filter(|record| matches!(record.op, Op::Cancel | Op::CancelExecution))
+                .filter(|record| {
+                    matches!(record.op, Op::Cancel | Op::CancelExecution | Op::CancelFlow)
+                })
                 .filter(|record| record.is_ok())
                 .collect();
             for cancel in cancels {
@@ -937,6 +979,97 @@ impl<'a> Case<'a> {
         for (id, seen) in &observed.executions {
             if !seen.transitions.is_sorted_by_key(|transition| transition.at) {
                 self.find("I26", Some(id), "its transitions go back in time".to_owned());
+            }
+        }
+    }
+
+    /// I13 and I15: a signal is accepted once under its key, announced once, and resumes once.
+    fn signals_count_once(&mut self) {
+        let observed = self.observed;
+        let mut satisfied: BTreeMap<&ExecutionId, usize> = BTreeMap::new();
+        let mut unknown: BTreeSet<&ExecutionId> = BTreeSet::new();
+        let mut accepted: BTreeSet<&str> = BTreeSet::new();
+        for record in self.records.clone() {
+            let (Op::Signal, Some(id)) = (record.op, record.execution.as_ref()) else { continue };
+            match &record.outcome {
+                Outcome::Unknown(_) => drop(unknown.insert(id)),
+                Outcome::Ok(word) if word != "Duplicate" => {
+                    let Some((waitpoint, signal)) = record.args.split_once(' ') else { continue };
+                    if !accepted.insert(waitpoint) {
+                        let detail = format!("two signals were accepted at {waitpoint}");
+                        self.find("I13", Some(id), detail);
+                    }
+                    let told = observed.signals.iter().filter(|(_, event)| {
+                        event.execution_id == *id && event.signal_id.to_string() == signal
+                    });
+                    let told = told.count();
+                    if told != 1 {
+                        self.find("I13", Some(id), format!("{signal} was announced {told} times"));
+                    }
+                    if word == "resume_condition_satisfied" {
+                        *satisfied.entry(id).or_default() += 1;
+                    }
+                }
+                Outcome::Ok(_) | Outcome::Refused(_) => {}
+            }
+        }
+        for (id, count) in satisfied.into_iter().filter(|(id, _)| !unknown.contains(id)) {
+            let Some(seen) = observed.executions.get(id) else { continue };
+            let moves = seen.transitions.iter();
+            let resumed = moves.filter(|move_| move_.cause == "condition_satisfied").count();
+            if resumed != count {
+                let detail = format!("{count} signals ended a wait, it resumed {resumed} times");
+                self.find("I15", Some(id), detail);
+            }
+        }
+    }
+
+    /// I17: what was accepted is what is counted, each key once, and no limit is passed.
+    fn spending_is_counted(&mut self) {
+        let observed = self.observed;
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        for budget in &observed.budgets {
+            let id = budget.budget_id.to_string();
+            let (mut counted, mut unknown) = (0, 0);
+            for record in self.records.clone() {
+                if record.op != Op::Spend || !record.args.starts_with(&id) {
+                    continue;
+                }
+                match &record.outcome {
+                    Outcome::Ok(word) if word == "Ok" => {
+                        counted += 1;
+                        if !keys.insert(&record.args) {
+                            let detail = format!("{} was counted twice", record.args);
+                            self.find("I17", record.execution.as_ref(), detail);
+                        }
+                    }
+                    Outcome::Unknown(_) => unknown += 1,
+                    Outcome::Ok(_) | Outcome::Refused(_) => {}
+                }
+            }
+            for dimension in &budget.dimensions {
+                let (usage, limit) = (dimension.usage, dimension.hard_limit);
+                if usage < counted || usage > counted + unknown {
+                    let detail =
+                        format!("{id}: {usage} stored, {counted} accepted, {unknown} unknown");
+                    self.find("I17", None, detail);
+                }
+                if limit > 0 && usage > limit {
+                    self.find("I17", None, format!("{id}: {usage} spent of {limit}"));
+                }
+            }
+        }
+    }
+
+    /// I20: a member's dependencies are met once in a run.
+    fn members_are_let_go_once(&mut self) {
+        let observed = self.observed;
+        for (id, seen) in &observed.executions {
+            let moves = seen.transitions.iter();
+            let freed = moves.filter(|move_| move_.cause == "dependencies_satisfied").count();
+            let runs = usize::try_from(seen.summary.replay_count).unwrap_or(usize::MAX) + 1;
+            if freed > runs {
+                self.find("I20", Some(id), format!("let go {freed} times in {runs} runs"));
             }
         }
     }

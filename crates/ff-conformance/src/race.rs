@@ -13,11 +13,15 @@ use std::time::Duration;
 
 use ff_core::EngineError;
 use ff_core::backend::{
-    CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Handle, ScannerFilter,
+    CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy, FailOutcome, FailureClass,
+    FailureReason, Handle, ScannerFilter, UsageDimensions,
 };
 use ff_core::contracts::{
-    CancelExecutionArgs, ChangePriorityArgs, CreateExecutionArgs, CreateExecutionResult,
-    FindExecutionsArgs, ReplayExecutionArgs, RevokeLeaseArgs, RevokeLeaseResult,
+    AnswerWaitpointArgs, CancelExecutionArgs, ChangePriorityArgs, CreateBudgetArgs,
+    CreateExecutionArgs, CreateExecutionResult, DeliverSignalResult, FindExecutionsArgs, FlowLink,
+    FlowNode, ListWaitingArgs, ReplayExecutionArgs, ReportUsageResult, ResumeCondition,
+    ResumePolicy, RevokeLeaseArgs, RevokeLeaseResult, SignalMatcher, SubmitFlowArgs,
+    SubmitFlowResult, SuspendArgs, SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
 };
 use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
@@ -26,11 +30,13 @@ use ff_core::policy::{BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequ
 use ff_core::state::{LaneState, PublicState};
 use ff_core::stream_subscribe::{decode_event_cursor, encode_event_cursor};
 use ff_core::types::{
-    CancelSource, ExecutionId, LaneId, Namespace, TimestampMs, WorkerId, WorkerInstanceId,
+    BudgetId, CancelSource, ExecutionId, FlowId, LaneId, Namespace, SuspensionId, TimestampMs,
+    WaitpointId, WorkerId, WorkerInstanceId,
 };
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::dice::Dice;
 use crate::invariants::{
@@ -45,8 +51,23 @@ const LANES: [&str; 2] = ["race-a", "race-b"];
 /// Capability sets that executions need and workers offer; the last fits all.
 const CAPABILITIES: [&[&str]; 3] = [&[], &["gpu"], &["eu", "gpu"]];
 
+/// Partitions of the executions; flows are in the first.
+const PARTITIONS: u64 = 5;
+
 /// Executions that all actors work on at the same time.
 const CROWD: u64 = 8;
+
+/// Flows that all actors submit and cancel at the same time.
+const FLOWS: u64 = 2;
+
+/// Members of a flow: one, one behind it, and one behind both.
+const MEMBERS: u64 = 3;
+
+/// The number of the first member of the first flow.
+const FIRST_MEMBER: u64 = 1_000_000;
+
+/// What may be spent in one race: less than its actors want.
+const UNITS_MAX: u64 = 10;
 
 /// Operations after which an actor moves on to the next crowd.
 const OPERATIONS_PER_CROWD: u64 = 15;
@@ -78,6 +99,7 @@ pub async fn actor(
         paused: None,
         history: History::default(),
     };
+    create_budget(&actor.engine, seed).await.expect("a budget");
     for number in 0..operations {
         Box::pin(actor.act(number)).await;
         tokio::task::yield_now().await;
@@ -132,13 +154,44 @@ fn plan(seed: u64, number: u64) -> Plan {
         ..ExecutionPolicy::default()
     };
     Plan {
-        id: ExecutionId::from_parts(u16::try_from(number % 5).unwrap_or(0), uuid),
+        id: ExecutionId::from_parts(u16::try_from(number % PARTITIONS).unwrap_or(0), uuid),
         lane: LaneId::new(dice.pick(&LANES)),
         needs,
         caps,
         policy,
         key: dice.chance(30).then(|| format!("race-{number}")),
     }
+}
+
+/// The numbers of a flow's members, all in the partition of flows.
+fn members(flow: u64) -> impl Iterator<Item = u64> {
+    (0..MEMBERS).map(move |place| FIRST_MEMBER + (flow * MEMBERS + place) * PARTITIONS)
+}
+
+fn flow_id(seed: u64, flow: u64) -> FlowId {
+    FlowId::from_uuid(Uuid::from_u64_pair(seed, flow))
+}
+
+fn budget_id(seed: u64) -> BudgetId {
+    BudgetId::from_uuid(Uuid::from_u64_pair(seed, u64::MAX))
+}
+
+/// Every actor may be the first.
+async fn create_budget(engine: &Arc<dyn EngineBackend>, seed: u64) -> Result<(), EngineError> {
+    let args = CreateBudgetArgs {
+        budget_id: budget_id(seed),
+        scope_type: "race".to_owned(),
+        scope_id: "race".to_owned(),
+        enforcement_mode: "strict".to_owned(),
+        on_hard_limit: String::new(),
+        on_soft_limit: String::new(),
+        reset_interval_ms: 0,
+        dimensions: vec!["units".to_owned()],
+        hard_limits: vec![UNITS_MAX],
+        soft_limits: vec![0],
+        now: TimestampMs(0),
+    };
+    engine.create_budget(args).await.map(drop)
 }
 
 fn strings(tokens: &[&str]) -> Vec<String> {
@@ -169,11 +222,17 @@ impl Actor {
             return self.set_lane(lane, LaneState::Active).await;
         }
         let target = number / OPERATIONS_PER_CROWD * CROWD + self.dice.below(CROWD);
+        let flow = number / OPERATIONS_PER_CROWD * FLOWS + self.dice.below(FLOWS);
         match self.dice.below(100) {
-            0..=17 => self.create(target).await,
+            0..=9 => self.create(target).await,
+            10..=13 => self.submit_flow(flow).await,
+            14 => self.cancel_flow(flow).await,
+            15..=17 => self.signal().await,
             18..=31 => self.claim().await,
             32..=44 => self.claim_batch().await,
-            45..=60 => self.write(Op::Complete, number).await,
+            45..=48 => self.write(Op::Spend, number).await,
+            49..=54 => self.write(Op::Suspend, number).await,
+            55..=60 => self.write(Op::Complete, number).await,
             61..=66 => self.write(Op::Fail, number).await,
             67..=71 => self.write(Op::Renew, number).await,
             72..=73 => self.write(Op::Progress, number).await,
@@ -345,6 +404,7 @@ impl Actor {
         }
         let invoked_at = self.now().await;
         let (mut until, mut expires_at, mut result) = (None, None, None);
+        let mut args = String::new();
         let done = |said: Result<(), EngineError>| match said {
             Ok(()) => Outcome::Ok("ok".to_owned()),
             Err(error) => refused(&error),
@@ -376,6 +436,30 @@ impl Actor {
                 }
                 Err(error) => refused(&error),
             },
+            Op::Spend => {
+                let key = format!("key-{}", number / 2);
+                let budget = budget_id(self.seed);
+                args = format!("{budget} {key}");
+                let mut usage = UsageDimensions::new();
+                usage.custom.insert("units".to_owned(), 1);
+                usage.dedup_key = Some(key);
+                match self.engine.report_usage(&handle, &budget, usage).await {
+                    Ok(ReportUsageResult::Ok) => Outcome::Ok("Ok".to_owned()),
+                    Ok(ReportUsageResult::AlreadyApplied) => {
+                        Outcome::Ok("AlreadyApplied".to_owned())
+                    }
+                    Ok(ReportUsageResult::HardBreach { .. }) => {
+                        Outcome::Ok("HardBreach".to_owned())
+                    }
+                    Ok(other) => Outcome::Unknown(format!("{other:?}")),
+                    Err(error) => refused(&error),
+                }
+            }
+            Op::Suspend => {
+                let wait = self.dice.pick(&[20, 100, 300]);
+                let wish = self.wish(TimestampMs(invoked_at.0 + wait));
+                done(self.engine.suspend(&handle, wish).await.map(drop))
+            }
             Op::Progress => done(self.engine.progress(&handle, Some(50), None).await),
             Op::Delay => {
                 let at = TimestampMs(invoked_at.0 + self.dice.pick(&[1, 10, 30]));
@@ -388,10 +472,132 @@ impl Actor {
         let mut record = self.record(op, invoked_at, outcome).await;
         record.execution = Some(payload.execution_id);
         record.epoch = Some(payload.lease_epoch.0);
+        record.args = args;
         record.not_before = until;
         record.expires_at = expires_at;
         record.result = result;
         self.keep(record);
+    }
+
+    /// Any signal ends it, or the timeout.
+    fn wish(&mut self, timeout_at: TimestampMs) -> SuspendArgs {
+        let mut draw = || Uuid::from_u64_pair(self.dice.next(), self.dice.next());
+        let binding = WaitpointBinding::Fresh {
+            waitpoint_id: WaitpointId::from_uuid(draw()),
+            waitpoint_key: "go".to_owned(),
+        };
+        let condition = ResumeCondition::Single {
+            waitpoint_key: "go".to_owned(),
+            matcher: SignalMatcher::Wildcard,
+        };
+        SuspendArgs::new(
+            SuspensionId::from_uuid(draw()),
+            binding,
+            condition,
+            ResumePolicy::normal(),
+            SuspensionReasonCode::WaitingForSignal,
+            TimestampMs(0),
+        )
+        .with_timeout(timeout_at, TimeoutBehavior::AutoResumeWithTimeoutSignal)
+    }
+
+    /// Answers one of those that wait, as others do at the same time: all under the same key.
+    async fn signal(&mut self) {
+        let mut args = ListWaitingArgs::new();
+        args.limit = Some(4);
+        let Ok(page) = self.engine.list_waiting(args).await else { return };
+        let waiting = page.entries.iter().flat_map(|entry| {
+            entry.waitpoints.iter().map(|open| (&entry.execution_id, &open.waitpoint_id))
+        });
+        let waiting: Vec<(ExecutionId, WaitpointId)> =
+            waiting.map(|(id, open)| (id.clone(), open.clone())).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let (id, waitpoint) = self.dice.pick(&waiting.iter().collect::<Vec<_>>()).clone();
+        let mut args = AnswerWaitpointArgs::new(id.clone(), waitpoint.clone(), "go", &self.name);
+        args.idempotency_key = Some("once".to_owned());
+        let invoked_at = self.now().await;
+        let mut signal = String::new();
+        let outcome = match self.engine.answer_waitpoint(args).await {
+            Ok(DeliverSignalResult::Accepted { signal_id, effect }) => {
+                signal = signal_id.to_string();
+                Outcome::Ok(effect)
+            }
+            Ok(DeliverSignalResult::Duplicate { .. }) => Outcome::Ok("Duplicate".to_owned()),
+            Err(error) => refused(&error),
+        };
+        let mut record = self.record(Op::Signal, invoked_at, outcome).await;
+        record.execution = Some(id);
+        record.args = format!("{waitpoint} {signal}");
+        self.keep(record);
+    }
+
+    async fn submit_flow(&mut self, flow: u64) {
+        let invoked_at = self.now().await;
+        let plans: Vec<Plan> = members(flow).map(|number| plan(self.seed, number)).collect();
+        let nodes = plans.iter().map(|plan| {
+            let args = CreateExecutionArgs {
+                execution_id: plan.id.clone(),
+                namespace: Namespace::new("race"),
+                lane_id: plan.lane.clone(),
+                execution_kind: "race".to_owned(),
+                input_payload: Vec::new(),
+                payload_encoding: None,
+                priority: 0,
+                creator_identity: "race".to_owned(),
+                idempotency_key: None,
+                tags: std::collections::HashMap::new(),
+                policy: Some(plan.policy.clone()),
+                delay_until: None,
+                execution_deadline_at: None,
+                partition_id: plan.id.partition(),
+                now: invoked_at,
+            };
+            FlowNode::new(args)
+        });
+        let args = SubmitFlowArgs {
+            flow_id: flow_id(self.seed, flow),
+            flow_kind: "race".to_owned(),
+            namespace: Namespace::new("race"),
+            tags: BTreeMap::new(),
+            nodes: nodes.collect(),
+            edges: vec![FlowLink::new(0, 1), FlowLink::new(0, 2), FlowLink::new(1, 2)],
+        };
+        let said = self.engine.submit_flow(args).await;
+        let outcome = match &said {
+            Ok(SubmitFlowResult::Submitted { .. }) => Outcome::Ok("Submitted".to_owned()),
+            Ok(SubmitFlowResult::Duplicate { .. }) => Outcome::Ok("Duplicate".to_owned()),
+            Ok(other) => Outcome::Unknown(format!("{other:?}")),
+            Err(error) => refused(error),
+        };
+        let record = self.record(Op::SubmitFlow, invoked_at, outcome).await;
+        if let Ok(SubmitFlowResult::Submitted { .. }) = said {
+            for plan in plans {
+                let created = Outcome::Ok("Created".to_owned());
+                let mut member = Record { op: Op::Create, outcome: created, ..record.clone() };
+                member.execution = Some(plan.id);
+                member.lane = Some(plan.lane.0);
+                member.capabilities = plan.needs;
+                member.caps = Some(plan.caps);
+                self.keep(member);
+            }
+        }
+        self.keep(record);
+    }
+
+    async fn cancel_flow(&mut self, flow: u64) {
+        let invoked_at = self.now().await;
+        let id = flow_id(self.seed, flow);
+        let (policy, wait) = (CancelFlowPolicy::CancelAll, CancelFlowWait::NoWait);
+        let outcome = match self.engine.cancel_flow(&id, policy, wait).await {
+            Ok(_) => Outcome::Ok("Cancelled".to_owned()),
+            Err(error) => refused(&error),
+        };
+        for number in members(flow) {
+            let id = plan(self.seed, number).id;
+            self.about(Op::CancelFlow, invoked_at, outcome.clone(), id).await;
+        }
     }
 
     async fn cancel_execution(&mut self, number: u64) {
@@ -512,7 +718,15 @@ pub async fn quiesce(engine: &Arc<dyn EngineBackend>) -> Result<History, EngineE
         actor.set_lane(lane.lane_id.clone(), LaneState::Active).await;
         lanes.push(lane.lane_id);
     }
-    let open = [PublicState::Waiting, PublicState::Delayed, PublicState::Active];
+    let open = [
+        PublicState::Waiting,
+        PublicState::Delayed,
+        PublicState::Active,
+        PublicState::Suspended,
+        PublicState::Resumable,
+        PublicState::WaitingChildren,
+        PublicState::RateLimited,
+    ];
     let search = FindExecutionsArgs::new().with_states(open.to_vec()).with_limit(1);
     let end = engine_time(engine).await.0 + i64::try_from(REST_MAX.as_millis()).unwrap_or(0);
     loop {
@@ -602,7 +816,12 @@ impl Verdict {
 }
 
 /// Every kind of command of the race.
-const ALL_OPS: [Op; 16] = [
+const ALL_OPS: [Op; 21] = [
+    Op::Spend,
+    Op::Suspend,
+    Op::Signal,
+    Op::SubmitFlow,
+    Op::CancelFlow,
     Op::Create,
     Op::Claim,
     Op::Renew,

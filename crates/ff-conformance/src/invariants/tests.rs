@@ -284,3 +284,46 @@ fn a_history_survives_json_lines_and_a_writer_that_was_killed() {
     assert_eq!(History::from_jsonl(torn).unwrap().records.len(), 1);
     assert!(History::from_jsonl("nonsense\n").is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_spends_and_depends_can_fail_too() {
+    let run = Run::clean().await;
+    let (id, begins) = run.twice_leased();
+    let told = |op, word: &str, args: String| {
+        let mut record = accepted(op, &id, None, begins[0].at.0);
+        record.outcome = Outcome::Ok(word.to_owned());
+        record.args = args;
+        record
+    };
+    let budget = run.observed.budgets[0].budget_id.to_string();
+
+    run.breaks("I9", "a member is claimed after its flow was cancelled", |run| {
+        run.forget(Op::Replay);
+        run.add(accepted(Op::CancelFlow, &id, None, begins[0].at.0 - 1));
+    });
+    run.breaks("I13", "an accepted signal is not announced", |run| {
+        run.add(told(Op::Signal, "appended_to_waitpoint", "waitpoint signal".to_owned()));
+    });
+    run.breaks("I15", "a signal ended a wait that nobody left", |run| {
+        run.add(told(Op::Signal, "resume_condition_satisfied", "waitpoint signal".to_owned()));
+    });
+    run.breaks("I17", "an accepted report is not counted", |run| {
+        run.add(told(Op::Spend, "Ok", format!("{budget} a-key")));
+    });
+    run.breaks("I17", "a key counts twice", |run| {
+        for _ in 0..2 {
+            run.add(told(Op::Spend, "Ok", format!("{budget} a-key")));
+        }
+        run.observed.budgets[0].dimensions[0].usage += 2;
+    });
+    run.breaks("I17", "more is spent than was accepted", |run| {
+        run.observed.budgets[0].dimensions[0].usage += 1;
+    });
+    run.breaks("I20", "a member is let go twice", |run| {
+        let seen = run.completed().1;
+        let mut again = seen.transitions[0].clone();
+        again.cause = "dependencies_satisfied".to_owned();
+        let runs = usize::try_from(seen.summary.replay_count).unwrap() + 2;
+        seen.transitions.extend(std::iter::repeat_n(again, runs));
+    });
+}
