@@ -368,7 +368,7 @@ fn waiting_ends_with_the_result_or_with_what_went_wrong() {
     assert!(error.contains("has not ended in time"), "{error}");
 }
 
-/// A stopped helper cannot act on its worker's death, as one that is killed in the same moment cannot.
+/// A stopped worker cannot act on its helper's death, as one that is killed in the same moment cannot.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_command_ends_with_its_worker_and_helper_killed_at_once() {
@@ -379,16 +379,13 @@ fn a_command_ends_with_its_worker_and_helper_killed_at_once() {
     let mut worker = store.worker(&[], &script);
     support::eventually("the command runs", || support::lines(&pids).len() == 2);
     let [command, helper] = support::lines(&pids).try_into().unwrap();
-    let signal = |name: &str| {
-        let status = std::process::Command::new("kill").args([name, &helper]).status();
-        assert!(status.unwrap().success());
-    };
 
-    signal("-STOP");
-    support::eventually("the helper stands still", || support::is_stopped(&helper));
+    worker.signal("STOP");
+    let stands = worker.pid().to_string();
+    support::eventually("the worker stands still", || support::is_stopped(&stands));
+    let killed = std::process::Command::new("kill").args(["-KILL", &helper]).status();
+    assert!(killed.unwrap().success());
     worker.kill();
-    assert!(support::is_alive(&command));
-    signal("-KILL");
 
     support::eventually("the command is gone", || !support::is_alive(&command));
 }
