@@ -124,6 +124,20 @@ impl<'c> SqliteSession<'c> {
     pub(crate) fn connection(&self) -> &'c Connection {
         self.conn
     }
+
+    /// What SQLite did for the statements held so far, in steps of its machine.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> i64 {
+        let of = |place: &Cell<Option<Statement<'c>>>| {
+            let statement = place.take();
+            let steps = statement
+                .as_ref()
+                .map_or(0, |held| held.get_status(rusqlite::StatementStatus::VmStep));
+            place.set(statement);
+            i64::from(steps)
+        };
+        self.statements.iter().map(of).sum()
+    }
 }
 
 impl Deref for SqliteSession<'_> {

@@ -147,3 +147,44 @@ pub(crate) fn trim_expired(
     }
     Ok(trimmed)
 }
+
+#[cfg(test)]
+mod tests {
+    use ff_core::backend::{Frame, FrameKind};
+    use ff_core::machine::stream::AppendFrame;
+    use ff_core::machine::{Context, Fence, Limits, drive};
+
+    use super::*;
+    use crate::testing::{NOW, claim_one, create, database};
+
+    #[test]
+    fn an_append_costs_the_same_at_frame_10_000_as_at_the_second() {
+        let conn = database();
+        conn.execute_batch("BEGIN").unwrap();
+        let mut session = SqliteSession::new(&conn);
+        let limits = Limits::default();
+        let mut seed = 0;
+        let mut context = || {
+            seed += 1;
+            Context::new(NOW, seed, &limits)
+        };
+        let _ = drive::run(&mut session, &create(1), &mut context()).unwrap();
+        let step = drive::claim(&mut session, &claim_one(), &mut context()).unwrap();
+        let owned = &step.claimed[0];
+        let append = AppendFrame {
+            execution_id: owned.execution.id.clone(),
+            fence: Fence::of_handle(&owned.handle_payload()),
+            frame: Frame::new(b"line".to_vec(), FrameKind::Stdout),
+        };
+        let mut steps = Vec::new();
+        for _ in 0..10_000 {
+            let before = session.steps();
+            session.begin_command();
+            let _ = drive::run(&mut session, &append, &mut context()).unwrap();
+            steps.push(session.steps() - before);
+        }
+
+        assert!(steps[1] > 0);
+        assert_eq!(steps[1], steps[9_999]);
+    }
+}

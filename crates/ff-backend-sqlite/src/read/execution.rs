@@ -175,41 +175,12 @@ pub(crate) fn uuid_range(
 /// What an execution costs that uses no topic, in statements: one that is here has earned its place.
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, HashMap};
-    use std::sync::Arc;
-
-    use ff_core::contracts::CreateExecutionArgs;
-    use ff_core::machine::drive::{self, ClaimRequest};
-    use ff_core::machine::execution::{Complete, Create};
-    use ff_core::machine::lease::Claimer;
-    use ff_core::machine::{Context, Fence, Limits};
+    use ff_core::machine::execution::Complete;
+    use ff_core::machine::{Context, Fence, Limits, drive};
     use ff_core::store::{FlowReader as _, Reader as _};
-    use ff_core::types::{DurationMs, LaneId, Namespace, WorkerId, WorkerInstanceId};
 
     use super::*;
-    use crate::testing::database;
-
-    const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
-
-    fn create(number: u128) -> Create {
-        Create::new(CreateExecutionArgs {
-            execution_id: ExecutionId::from_parts(0, Uuid::from_u128(number)),
-            namespace: Namespace::new("tests"),
-            lane_id: LaneId::new("default"),
-            execution_kind: "kind".to_owned(),
-            input_payload: Vec::new(),
-            payload_encoding: None,
-            priority: 0,
-            creator_identity: "tests".to_owned(),
-            idempotency_key: None,
-            tags: HashMap::new(),
-            policy: None,
-            delay_until: None,
-            execution_deadline_at: None,
-            partition_id: 0,
-            now: NOW,
-        })
-    }
+    use crate::testing::{NOW, claim_one, create, database};
 
     /// The statements used since this was last asked.
     fn used(session: &SqliteSession<'_>) -> Vec<&'static str> {
@@ -228,19 +199,8 @@ mod tests {
         session.begin_command();
         let _ = drive::run(session, &create(number), &mut context()).unwrap();
         let created = used(session);
-        let request = ClaimRequest {
-            lanes: vec![LaneId::new("default")],
-            by: Claimer {
-                worker_id: WorkerId::new("w"),
-                worker_instance_id: WorkerInstanceId::new("w"),
-                capabilities: Arc::new(BTreeSet::new()),
-                ttl: DurationMs(30_000),
-            },
-            max: 1,
-            with_payload: false,
-        };
         session.begin_command();
-        let step = drive::claim(session, &request, &mut context()).unwrap();
+        let step = drive::claim(session, &claim_one(), &mut context()).unwrap();
         let claimed = used(session);
         let [owned] = &step.claimed[..] else { panic!("one is claimed") };
         let complete = Complete {
