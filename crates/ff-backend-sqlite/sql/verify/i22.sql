@@ -1,5 +1,6 @@
 -- verify_i22
--- Groups that are decided and cancel what remains, with an upstream that goes on and is on nobody's list.
+-- Groups that are decided and cancel what remains, with an upstream that goes on and is on nobody's list. What decides a
+-- group is the end of an upstream: one that is still being built has too few edges and is not decided.
 -- Scans ff_edge_group, with the open edges and upstreams of each.
 SELECT
     0 AS partition_key,
@@ -13,7 +14,10 @@ WHERE g.partition_key = 0
     AND json_extract(g.policy, '$.on_satisfied') = 'cancel_remaining'
     AND (
         g.success_count >= max(g.k_target, 1)
-        OR g.success_count + g.running_count < max(g.k_target, 1)
+        OR (
+            g.fail_count + g.skip_count > 0
+            AND g.success_count + g.running_count < max(g.k_target, 1)
+        )
     )
     AND e.partition_key = 0
     AND e.flow_id = g.flow_id
