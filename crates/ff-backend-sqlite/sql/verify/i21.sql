@@ -53,7 +53,7 @@ CROSS JOIN ff_exec_core AS x ON x.partition_key = 0 AND x.execution_id = c.downs
 WHERE x.version > 0
     AND c.s + c.f + c.r > 0
     AND (
-        (x.eligibility_state = 'blocked_by_dependencies' AND (c.s >= c.k OR c.s + c.r < c.k))
+        (x.eligibility_state = 'blocked_by_dependencies' AND (c.s >= c.k OR (c.s + c.f > 0 AND c.s + c.r < c.k)))
         OR (
             x.lifecycle_phase = 'runnable'
             AND x.attempt_state = 'pending_first_attempt'

@@ -15,7 +15,7 @@ WHERE g.partition_key = 0
     AND (
         g.success_count >= max(g.k_target, 1)
         OR (
-            g.fail_count + g.skip_count > 0
+            g.success_count + g.fail_count + g.skip_count > 0
             AND g.success_count + g.running_count < max(g.k_target, 1)
         )
     )

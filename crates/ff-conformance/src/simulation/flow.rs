@@ -775,7 +775,7 @@ fn counted(group: &EdgeGroupSnapshot, read: &FlowGraph) -> Result<Decision, Find
         Decision::Open
     } else if met >= wanted {
         Decision::Met
-    } else if met + open < wanted {
+    } else if open < total && met + open < wanted {
         Decision::Unmet
     } else {
         Decision::Open

@@ -111,6 +111,7 @@ impl Command for Apply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contracts::{EdgeDependencyPolicy, OnSatisfied};
     use crate::machine::execution::testing::{LEASE_END, decide, refusal, running};
     use crate::machine::flow::rows::{FlowState, Group};
     use crate::machine::flow::testing::{
@@ -150,6 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_edge_of_a_quorum_of_two_makes_the_downstream_wait() {
+        let policy = EdgeDependencyPolicy::quorum(2, OnSatisfied::cancel_remaining());
+        let mut seen = with_edge(edge(), Group { policy, ..group() }, child());
+        seen.flow.upstream = Some(upstream(None));
+
+        let done = decide(&apply(), &seen).unwrap();
+
+        assert_eq!(done.stored().public_state(), PublicState::WaitingChildren);
+    }
+
+    #[test]
     fn an_upstream_that_has_ended_settles_the_edge_at_once() {
         let done = decide(&apply(), &seen(Some(TerminalOutcome::Success))).unwrap();
         assert_eq!(done.outcome, ApplyDependencyToChildResult::Applied { unsatisfied_count: 0 });
@@ -178,9 +190,7 @@ mod tests {
     fn a_group_that_is_satisfied_blocks_nobody() {
         let mut seen = seen(None);
         seen.flow.group = Some(Group {
-            policy: crate::contracts::EdgeDependencyPolicy::any_of(
-                crate::contracts::OnSatisfied::LetRun,
-            ),
+            policy: EdgeDependencyPolicy::any_of(OnSatisfied::LetRun),
             succeeded: 1,
             ..group()
         });

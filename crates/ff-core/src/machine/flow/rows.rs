@@ -295,7 +295,8 @@ impl Group {
     }
 
     /// What the counts say. A group that is satisfied or impossible stays so while no edge is
-    /// added: counts only grow.
+    /// added: counts only grow. Only ends decide: a group that is still being built may have fewer
+    /// edges than must succeed.
     pub fn state(&self) -> EdgeGroupState {
         if self.total() == 0 {
             return EdgeGroupState::Pending;
@@ -303,7 +304,7 @@ impl Group {
         let wanted = self.wanted();
         if self.succeeded >= wanted {
             EdgeGroupState::Satisfied
-        } else if self.succeeded + self.running < wanted {
+        } else if self.running < self.total() && self.succeeded + self.running < wanted {
             EdgeGroupState::Impossible
         } else {
             EdgeGroupState::Pending
