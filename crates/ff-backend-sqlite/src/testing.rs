@@ -33,8 +33,8 @@ pub(crate) fn database() -> Connection {
 }
 
 /// An execution that uses no topic.
-pub(crate) fn create(number: u128) -> Create {
-    Create::new(CreateExecutionArgs {
+pub(crate) fn arguments(number: u128) -> CreateExecutionArgs {
+    CreateExecutionArgs {
         execution_id: ExecutionId::from_parts(0, Uuid::from_u128(number)),
         namespace: Namespace::new("tests"),
         lane_id: LaneId::new("default"),
@@ -50,7 +50,12 @@ pub(crate) fn create(number: u128) -> Create {
         execution_deadline_at: None,
         partition_id: 0,
         now: NOW,
-    })
+    }
+}
+
+/// Creates it.
+pub(crate) fn create(number: u128) -> Create {
+    Create::new(arguments(number))
 }
 
 /// A claim of one execution, under a lease of 30 seconds.

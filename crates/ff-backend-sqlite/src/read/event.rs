@@ -60,17 +60,26 @@ impl fmt::Display for Number {
     }
 }
 
+/// The execution that an outbox row tells of: its partition, and its UUID as text.
+fn of_execution(
+    columns: &mut Columns<'_>,
+    table: &'static str,
+    of: &Number,
+) -> Result<ExecutionId, EngineError> {
+    let partition: i64 = columns.next()?;
+    let partition =
+        u16::try_from(partition).map_err(|_| corrupt(table, "partition_key", of, partition))?;
+    let uuid = columns.text()?;
+    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(table, "execution_id", of, uuid))?;
+    Ok(ExecutionId::from_parts(partition, uuid))
+}
+
 fn lease(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     const TABLE: &str = "ff_lease_event";
     let mut columns = Columns::of(row);
     let event_id = columns.next()?;
     let of = Number(event_id);
-    let partition: i64 = columns.next()?;
-    let partition =
-        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
-    let uuid = columns.text()?;
-    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
-    let execution_id = ExecutionId::from_parts(partition, uuid);
+    let execution_id = of_execution(&mut columns, TABLE, &of)?;
     let kind = columns.text()?;
     let event = LeaseEvent {
         kind: LeaseEventKind::from_wire(kind)
@@ -98,11 +107,7 @@ fn signal(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     let mut columns = Columns::of(row);
     let event_id = columns.next()?;
     let of = Number(event_id);
-    let partition: i64 = columns.next()?;
-    let partition =
-        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
-    let uuid = columns.text()?;
-    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
+    let execution_id = of_execution(&mut columns, TABLE, &of)?;
     let signal_id = columns.text()?;
     let signal_id =
         SignalId::parse(signal_id).map_err(|_| corrupt(TABLE, "signal_id", &of, signal_id))?;
@@ -113,7 +118,7 @@ fn signal(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
         }
     };
     let event = SignalEvent {
-        execution_id: ExecutionId::from_parts(partition, uuid),
+        execution_id,
         signal_id,
         waitpoint_id,
         source_identity: columns.filled()?.map(str::to_owned),
@@ -151,11 +156,7 @@ fn operator(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
     let mut columns = Columns::of(row);
     let event_id = columns.next()?;
     let of = Number(event_id);
-    let partition: i64 = columns.next()?;
-    let partition =
-        u16::try_from(partition).map_err(|_| corrupt(TABLE, "partition_key", &of, partition))?;
-    let uuid = columns.text()?;
-    let uuid = Uuid::parse_str(uuid).map_err(|_| corrupt(TABLE, "execution_id", &of, uuid))?;
+    let execution_id = of_execution(&mut columns, TABLE, &of)?;
     let kind = columns.text()?;
     let details = columns.filled()?.unwrap_or_default();
     let broken = |error: serde_json::Error| corrupt(TABLE, "details", &of, error);
@@ -175,8 +176,9 @@ fn operator(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
         }
         "flow_cancel_requested" => {
             let told: FlowCancel = serde_json::from_str(details).map_err(broken)?;
+            // The row holds the flow where others hold an execution.
             let event = FlowCancelRequested {
-                flow_id: FlowId::from_uuid(uuid),
+                flow_id: FlowId::from_uuid(execution_id.uuid()),
                 policy: told.cancellation_policy,
                 reason: told.reason,
                 member_count: told.member_count,
@@ -187,7 +189,6 @@ fn operator(row: &Row<'_>) -> Result<(i64, Event), EngineError> {
         }
         other => return Err(corrupt(TABLE, "event_type", &of, other)),
     };
-    let execution_id = ExecutionId::from_parts(partition, uuid);
     let instance_tag = columns.next()?;
     Ok((
         event_id,

@@ -577,41 +577,17 @@ pub(crate) fn cancel_backlog(conn: &SqliteSession<'_>) -> Result<Option<FlowId>,
 /// The work of a graph is counted in loads, not in seconds.
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
-
-    use ff_core::contracts::{CreateExecutionArgs, FlowLink, FlowNode, SubmitFlowArgs};
-    use ff_core::machine::drive::{self, ClaimRequest};
+    use ff_core::contracts::{FlowLink, FlowNode, SubmitFlowArgs};
     use ff_core::machine::execution::Complete;
     use ff_core::machine::flow::SubmitFlow;
-    use ff_core::machine::lease::Claimer;
-    use ff_core::machine::{Context, Fence, Limits};
+    use ff_core::machine::{Context, Fence, Limits, drive};
     use ff_core::store::flow::FlowReader as _;
-    use ff_core::types::{DurationMs, LaneId, WorkerId, WorkerInstanceId};
 
     use super::*;
-    use crate::testing::database;
+    use crate::testing::{arguments, claim_one, database};
 
     fn graph(nodes: usize, edges: impl IntoIterator<Item = (usize, usize)>) -> SubmitFlow {
-        let node = |number: usize| {
-            FlowNode::new(CreateExecutionArgs {
-                execution_id: ExecutionId::from_parts(0, Uuid::from_u128(number as u128 + 1)),
-                namespace: Namespace::new("tests"),
-                lane_id: LaneId::new("default"),
-                execution_kind: "kind".to_owned(),
-                input_payload: Vec::new(),
-                payload_encoding: None,
-                priority: 0,
-                creator_identity: "tests".to_owned(),
-                idempotency_key: None,
-                tags: std::collections::HashMap::new(),
-                policy: None,
-                delay_until: None,
-                execution_deadline_at: None,
-                partition_id: 0,
-                now: TimestampMs(0),
-            })
-        };
+        let node = |number: usize| FlowNode::new(arguments(number as u128 + 1));
         SubmitFlow::new(SubmitFlowArgs {
             flow_id: FlowId::from_uuid(Uuid::from_u128(1)),
             flow_kind: "kind".to_owned(),
@@ -634,19 +610,8 @@ mod tests {
             Context::new(TimestampMs(1_700_000_000_000), seed, &limits)
         };
         let _ = drive::run(&mut session, graph, &mut context()).unwrap();
-        let request = ClaimRequest {
-            lanes: vec![LaneId::new("default")],
-            by: Claimer {
-                worker_id: WorkerId::new("w"),
-                worker_instance_id: WorkerInstanceId::new("w"),
-                capabilities: Arc::new(BTreeSet::new()),
-                ttl: DurationMs(30_000),
-            },
-            max: 1,
-            with_payload: false,
-        };
         loop {
-            let step = drive::claim(&mut session, &request, &mut context()).unwrap();
+            let step = drive::claim(&mut session, &claim_one(), &mut context()).unwrap();
             for claimed in &step.claimed {
                 let complete = Complete {
                     execution_id: claimed.execution.id.clone(),
