@@ -45,9 +45,11 @@ impl<Q: Send + 'static, A: Send + 'static> Committer<Q, A> {
         self.client.clone()
     }
 
-    pub(crate) fn stop(self) -> Result<(), BenchError> {
+    /// Ends the thread, and answers what its clients measured. Its own error comes first: to them it was only silent.
+    pub(crate) fn stop<T>(self, measured: Result<T, BenchError>) -> Result<T, BenchError> {
         drop(self.client);
-        self.thread.join().map_err(|_| BenchError::new("the floor's thread panicked"))?
+        self.thread.join().map_err(|_| BenchError::new("the floor's thread panicked"))??;
+        measured
     }
 }
 

@@ -36,8 +36,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
         bench.pick(30, 5),
         || engine_cost.measure(|| bench.runtime.block_on(slice(|| by_engine(engine.clone())))),
         || floor_cost.measure(|| bench.runtime.block_on(slice(|| by_floor(committer.client())))),
-    )?;
-    committer.stop()?;
+    );
+    let duel = committer.stop(duel)?;
 
     report.figures.push(Figure::new(
         "full lifecycle, 64 clients, vs. raw group commit",

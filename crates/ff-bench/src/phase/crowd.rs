@@ -25,7 +25,8 @@ pub(super) struct Caller {
 
 /// Calls in a second, per pair of slices: engine, floor.
 ///
-/// `set_up` makes what the calls need, untimed; `call` makes one.
+/// `set_up` makes what the calls need, untimed, down to every row that they share: the floor's clients come in any
+/// order. `call` makes one.
 pub(super) fn rates<C, F>(
     bench: &Bench,
     name: &str,
@@ -61,9 +62,8 @@ where
                 async move { floor.ask(1 + number * CLIENTS + client).await }
             }))
         },
-    )?;
-    committer.stop()?;
-    Ok(rates)
+    );
+    committer.stop(rates)
 }
 
 /// The first operation is the set-up; then the clients take turns with `calls` calls each.

@@ -50,8 +50,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
             first += OPERATIONS;
             played
         },
-    )?;
-    committer.stop()?;
+    );
+    let seconds = committer.stop(seconds)?;
 
     let floor_over_engine: Vec<_> =
         seconds.iter().map(|(engine, floor)| quotient(*floor, *engine)).collect();

@@ -35,10 +35,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
     report.sections.push(rates_section(title, "frames", "one transaction per frame", &one));
 
     bench.progress.say("frames of 64 streams, engine and floor in turn");
-    let append = |(engine, handles): (Engine, Arc<[Handle]>), caller: Caller| async move {
-        append(&engine, &handles[caller.client]).await
-    };
-    let many = crowd::rates(bench, "frames", bench.pick(12, 2), held, append)?;
+    let many = crowd::rates(bench, "frames", bench.pick(12, 2), held, append_own)?;
     report.figures.push(Figure::new(
         "durable frames, 64 streams and clients, vs. raw group commit",
         ratio(&many),
@@ -53,6 +50,14 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<(), BenchError> 
 pub(super) async fn append(engine: &Engine, handle: &Handle) -> Result<(), BenchError> {
     let frame = Frame::new(vec![b'f'; 256], FrameKind::Stdout);
     engine.backend.append_frame(handle, frame).await.doing("append a frame").map(drop)
+}
+
+/// Each client writes to a stream of its own.
+pub(super) async fn append_own(
+    (engine, handles): (Engine, Arc<[Handle]>),
+    caller: Caller,
+) -> Result<(), BenchError> {
+    append(&engine, &handles[caller.client]).await
 }
 
 /// An execution for each client.

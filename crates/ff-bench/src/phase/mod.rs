@@ -245,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::floor::open;
+    use crate::group::CLIENTS;
     use crate::tape::Player;
 
     /// Every stored value, by table; but not the clock, which every transaction may write, nor what migrating leaves.
@@ -315,5 +316,28 @@ mod tests {
             crowd::record(&bench, "budget", 2, budget::set_up, budget::report_usage).unwrap();
         let tables = ["ff_budget_usage", "ff_budget_usage_dedup"];
         plays_what_the_engine_wrote(&bench, "budget", &tape, &tables);
+    }
+
+    /// The first of the clients may be the last to be served.
+    fn plays_whoever_comes_first(bench: &Bench, name: &str, tape: &Tape) {
+        let conn = open(&bench.migrated(&format!("{name}-any-order")).unwrap()).unwrap();
+        let mut player = Player::prepare(&conn, tape).unwrap();
+        player.play(&tape.operations[..1]).unwrap();
+
+        let calls = tape.operations[1..].chunks(CLIENTS);
+        for call in calls {
+            player.play(call.iter().rev()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crowd_s_tape_plays_whoever_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::new(dir.path(), true, false).unwrap();
+
+        let reports = crowd::record(&bench, "budget", 2, budget::set_up, budget::report_usage);
+        plays_whoever_comes_first(&bench, "budget", &reports.unwrap());
+        let appends = crowd::record(&bench, "frames", 2, frames::held, frames::append_own);
+        plays_whoever_comes_first(&bench, "frames", &appends.unwrap());
     }
 }
