@@ -346,6 +346,8 @@ async fn finish(
     }
     if taken.handle.kind == HandleKind::Resumed {
         let seen = engine.observe_signals(&taken.handle).await?;
+        // It checks no fence: whoever was slower than its lease is shown nothing. Holding it still, nobody came between.
+        engine.renew(&taken.handle).await?;
         let signals = seen.iter().map(|signal| signal.signal_id.0).collect();
         ledger.add(&Line::Observed { id, epoch, signals });
     }
