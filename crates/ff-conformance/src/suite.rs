@@ -502,6 +502,11 @@ macro_rules! behaviours {
                     a_filter_passes_over_other_changes
                     a_malformed_cursor_and_one_of_another_store_are_refused
                     a_cursor_older_than_the_oldest_change_kept_is_refused
+                    a_list_has_what_is_there_and_says_where_it_goes_on
+                    a_list_from_now_on_is_empty
+                    a_list_with_a_filter_moves_behind_what_it_passes_over
+                    a_list_begins_with_the_oldest_change_kept
+                    a_list_refuses_the_cursors_that_a_subscription_refuses
                 }
             }
             flow {
