@@ -523,6 +523,7 @@ macro_rules! behaviours {
                     pending_members_end_and_running_ones_go_on
                     a_member_that_went_on_gets_no_further_attempt
                     a_member_that_went_on_ends_with_its_revoked_lease
+                    a_lost_member_that_waits_behind_a_gate_ends
                     flow_only_closes_the_flow_and_touches_no_member
                     a_flow_is_cancelled_once
                     a_wait_is_over_when_every_member_has_ended

@@ -309,13 +309,6 @@ fn word_of(said: Option<&ReportUsageResult>) -> &'static str {
 }
 
 impl Stage {
-    /// Whether a budget or the quota may keep an execution waiting.
-    pub(crate) fn is_gated(&mut self, number: Number) -> bool {
-        let is_bound = self.money.is_bound;
-        let plan = self.plan(number);
-        !plan.policy.budget_ids.is_empty() || (is_bound && plan.lane == lane())
-    }
-
     /// How long everything that is open may have to wait for the rate of the quota.
     pub(crate) fn rationed_ms(&self) -> u64 {
         let money = &self.money;
