@@ -18,9 +18,9 @@ impl Store {
         let mut line = vec!["event", "watch"];
         line.extend(flags);
         let mut command = self.ff(&line);
-        command.stdout(std::fs::File::create(&out).unwrap());
-        command.stderr(std::fs::File::create(&err).unwrap());
-        (Process(command.spawn().unwrap()), out, err)
+        command.stdout(std::fs::File::create(&out).expect("a file"));
+        command.stderr(std::fs::File::create(&err).expect("a file"));
+        (Process(command.spawn().expect("it starts")), out, err)
     }
 }
 
