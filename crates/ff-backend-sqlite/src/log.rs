@@ -43,8 +43,7 @@ impl Log {
     /// Watches the log of `conn`, and waits for locks at most `lock_patience`, from this thread on.
     pub(crate) fn watch(conn: &Connection, lock_patience: Duration) -> rusqlite::Result<Self> {
         conn.wal_hook(Some(note_log_pages));
-        LOCK_PATIENCE.set(lock_patience);
-        conn.busy_handler(Some(wait_for_lock))?;
+        wait_for_locks(conn, lock_patience)?;
         Ok(Self { lock_patience, checkpointed_pages: 0 })
     }
 
@@ -74,6 +73,15 @@ impl Log {
         LOCK_PATIENCE.set(self.lock_patience);
         done
     }
+}
+
+/// Has `conn` wait for a lock at most `patience`, as long as it is used on this thread.
+///
+/// A connection that opens a file needs this as well as the writer it becomes: a neighbour that was faster already
+/// writes without a pause.
+pub(crate) fn wait_for_locks(conn: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    LOCK_PATIENCE.set(patience);
+    conn.busy_handler(Some(wait_for_lock))
 }
 
 /// SQLite's busy handler: whether to try for the lock again.

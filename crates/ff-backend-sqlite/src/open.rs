@@ -17,6 +17,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
 
 use crate::error::{Doing as _, is_busy, opening, refused};
 use crate::location::Location;
+use crate::log::wait_for_locks;
 use crate::migrate::{Found, judge, look};
 
 /// SQLite 3.51.3: earlier ones can corrupt a WAL database when a checkpoint of one connection meets a write of another.
@@ -77,6 +78,7 @@ pub(crate) fn open_writer(
             ),
         });
     }
+    wait_for_locks(&conn, busy).opening("set the busy handler")?;
     judge_found(look(&conn), location)?;
     let synchronous = match durability {
         Durability::Full => "FULL",

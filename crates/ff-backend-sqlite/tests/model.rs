@@ -21,7 +21,15 @@ async fn sqlite(options: SqliteOptions, setup: &Setup) -> Engine {
     let options = options.clock(setup.clock.clone()).seed(setup.seed);
     let backend: Arc<SqliteBackend> =
         options.limits(setup.limits.clone()).sweeps(false).open().await.unwrap();
-    Engine::new((*backend).clone(), |backend| async move { backend.sweep().await })
+    let verified = Arc::clone(&backend);
+    let engine = Engine::new((*backend).clone(), |backend| async move { backend.sweep().await });
+    engine.verified_by(move || {
+        let backend = Arc::clone(&verified);
+        async move {
+            let report = backend.verify().await.map_err(|error| error.to_string())?;
+            if report.is_clean() { Ok(()) } else { Err(report.to_string()) }
+        }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

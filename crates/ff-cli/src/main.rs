@@ -116,7 +116,7 @@ enum Command {
     /// Run a command on every execution of a lane.
     Work(command::work::WorkArgs),
     /// Look at executions and steer them.
-    #[command(subcommand, aliases = ["execs", "execution", "executions"])]
+    #[command(subcommand, aliases = ["e", "execs", "execution", "executions"])]
     Exec(command::exec::ExecCommand),
     /// Run graphs of work, follow and draw them.
     #[command(subcommand, alias = "flows")]
@@ -133,6 +133,9 @@ enum Command {
     /// Look at lanes and pause them.
     #[command(subcommand, alias = "lanes")]
     Lane(command::lane::LaneCommand),
+    /// See what operators changed: priorities, replays, cancels of flows.
+    #[command(subcommand, alias = "events")]
+    Event(command::event::EventCommand),
     /// See who works on this store.
     #[command(subcommand, alias = "workers")]
     Worker(command::worker::WorkerCommand),
@@ -236,6 +239,9 @@ fn on_store(command: Command, location: &Location, output: Output) -> Result<Exi
             }
             Command::Quota(command) => {
                 interruptible(command::quota::run(location, output, command)).await
+            }
+            Command::Event(command) => {
+                interruptible(command::event::run(location, output, command)).await
             }
             Command::Worker(command) => {
                 interruptible(command::worker::run(location, output, command)).await

@@ -84,14 +84,23 @@ impl Output {
     }
 
     /// Prints bytes as they are.
-    #[expect(clippy::unused_self, reason = "output is written through `Output` everywhere")]
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        // What the command found out still decides its exit code.
+        self.bytes_read(bytes).map(|_| ())
+    }
+
+    /// As [`Self::line`], and answers whether someone still reads.
+    pub(crate) fn line_read(&self, text: &str) -> Result<bool> {
+        self.bytes_read(format!("{text}\n").as_bytes())
+    }
+
+    #[expect(clippy::unused_self, reason = "output is written through `Output` everywhere")]
+    fn bytes_read(&self, bytes: &[u8]) -> Result<bool> {
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
-            Ok(()) => Ok(()),
-            // The reader has seen enough: `ff exec list | head` is no failure. What the command found
-            // out still decides its exit code.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Ok(()) => Ok(true),
+            // The reader has seen enough: `ff exec list | head` is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Error::io("write to stdout", &error)),
         }
     }

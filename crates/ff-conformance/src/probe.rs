@@ -7,6 +7,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -469,8 +470,12 @@ pub struct Engine {
     backend: Arc<dyn EngineBackend>,
     probe: Arc<dyn Probe>,
     tag: BackendTag,
+    verify: Option<Arc<Verify>>,
     keeps: Option<Arc<dyn Any + Send + Sync>>,
 }
+
+/// Looks at every row; the error tells what it found.
+type Verify = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -491,7 +496,27 @@ impl Engine {
             backend: Arc::new(store.clone()),
             probe: Arc::new(Probed { store, sweep }),
             tag: S::TAG,
+            verify: None,
             keeps: None,
+        }
+    }
+
+    /// Has a check of its own rows, whose error tells what it found. A model asks it when a sequence ends.
+    #[must_use]
+    pub fn verified_by<F, Fut>(mut self, verify: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.verify = Some(Arc::new(move || Box::pin(verify())));
+        self
+    }
+
+    /// Whether its own check, if it has one, finds nothing.
+    pub async fn verify(&self) -> Result<(), String> {
+        match &self.verify {
+            Some(verify) => verify().await,
+            None => Ok(()),
         }
     }
 

@@ -502,6 +502,11 @@ macro_rules! behaviours {
                     a_filter_passes_over_other_changes
                     a_malformed_cursor_and_one_of_another_store_are_refused
                     a_cursor_older_than_the_oldest_change_kept_is_refused
+                    a_list_has_what_is_there_and_says_where_it_goes_on
+                    a_list_from_now_on_is_empty
+                    a_list_with_a_filter_moves_behind_what_it_passes_over
+                    a_list_begins_with_the_oldest_change_kept
+                    a_list_refuses_the_cursors_that_a_subscription_refuses
                 }
             }
             flow {
@@ -518,6 +523,7 @@ macro_rules! behaviours {
                     pending_members_end_and_running_ones_go_on
                     a_member_that_went_on_gets_no_further_attempt
                     a_member_that_went_on_ends_with_its_revoked_lease
+                    a_lost_member_that_waits_behind_a_gate_ends
                     flow_only_closes_the_flow_and_touches_no_member
                     a_flow_is_cancelled_once
                     a_wait_is_over_when_every_member_has_ended

@@ -79,7 +79,7 @@ use crate::partition::PartitionKey;
 #[cfg(feature = "core")]
 use crate::state::{LaneState, PublicState};
 use crate::stream_events::{
-    CompletionSubscription, InstanceTagSubscription, LeaseHistorySubscription,
+    CompletionSubscription, InstanceTagSubscription, LeaseHistorySubscription, OperatorEventPage,
     OperatorEventSubscription, SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
@@ -1066,6 +1066,21 @@ pub trait EngineBackend: Send + Sync + 'static {
         filter: &ScannerFilter,
     ) -> Result<OperatorEventSubscription, EngineError> {
         unavailable("subscribe_operator_events")
+    }
+
+    /// Reads what operators changed, in order, at most `limit` and 256 changes, and waits for none.
+    ///
+    /// No cursor means from the oldest change kept, any other what it means to
+    /// [`subscribe_operator_events`](Self::subscribe_operator_events). A page without a change means
+    /// that there was none behind the cursor; a subscription from `next` then misses nothing. Stands
+    /// beside the contract.
+    async fn list_operator_events(
+        &self,
+        after: Option<StreamCursor>,
+        filter: &ScannerFilter,
+        limit: u32,
+    ) -> Result<OperatorEventPage, EngineError> {
+        unavailable("list_operator_events")
     }
 
     /// Follows how executions gain and lose their instance tag.

@@ -258,6 +258,24 @@ impl OperatorEvent {
     }
 }
 
+/// Part of what operators changed, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorEventPage {
+    pub events: Vec<OperatorEvent>,
+    /// Where the next page or a subscription goes on: behind everything that was looked at, what the
+    /// filter passed over included.
+    pub next: StreamCursor,
+}
+
+impl OperatorEventPage {
+    /// Puts the two parts together.
+    #[must_use]
+    pub const fn new(events: Vec<OperatorEvent>, next: StreamCursor) -> Self {
+        Self { events, next }
+    }
+}
+
 /// What an operator changed. What ends an execution or takes its lease is told by completions and
 /// by the lease history.
 #[derive(Clone, Debug, PartialEq, Eq)]

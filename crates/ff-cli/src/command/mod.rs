@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod completion;
 pub(crate) mod demo;
+pub(crate) mod event;
 pub(crate) mod exec;
 pub(crate) mod flow;
 pub(crate) mod lane;

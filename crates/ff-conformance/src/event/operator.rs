@@ -4,7 +4,7 @@ use ff_core::EngineError;
 use ff_core::backend::{CancelFlowPolicy, CancelFlowWait, FailureClass, ScannerFilter};
 use ff_core::contracts::{ChangePriorityArgs, ChangePriorityResult};
 use ff_core::state::PublicState;
-use ff_core::stream_events::{OperatorChange, OperatorEvent};
+use ff_core::stream_events::{OperatorChange, OperatorEvent, OperatorEventPage};
 use ff_core::stream_subscribe::{StreamCursor, encode_event_cursor};
 use ff_core::types::ExecutionId;
 use futures_util::StreamExt;
@@ -227,4 +227,108 @@ pub async fn a_cursor_older_than_the_oldest_change_kept_is_refused(bench: &Bench
     let told = subscribed(bench, beginning()).await.must_be_invalid();
     assert!(told.contains("oldest"), "{told}");
     assert!(subscribed(bench, encode_event_cursor(2)).await.is_ok());
+}
+
+async fn list(bench: &Bench, after: Option<StreamCursor>, limit: u32) -> OperatorEventPage {
+    bench.engine.list_operator_events(after, &NOOP, limit).await.unwrap()
+}
+
+pub async fn a_list_has_what_is_there_and_says_where_it_goes_on(bench: &Bench) {
+    let id = bench.submit().await;
+    let nothing = list(bench, None, 9).await;
+    assert_eq!(nothing, OperatorEventPage::new(Vec::new(), beginning()));
+    for priority in 1..=600 {
+        change_priority(bench, &id, priority).await;
+    }
+    let told = next(bench, nothing.next, &NOOP, 600).await;
+
+    let mut found: Vec<OperatorEvent> = Vec::new();
+    let mut after = None;
+    for size in [256, 256, 88, 0] {
+        let page = list(bench, after, u32::MAX).await;
+        assert_eq!(page.events.len(), size);
+        found.extend(page.events);
+        assert_eq!(page.next, found.last().unwrap().cursor);
+        after = Some(page.next);
+    }
+    assert_eq!(found, told);
+    let page = list(bench, Some(told[10].cursor.clone()), 2).await;
+    assert_eq!((&page.events[..], &page.next), (&told[11..13], &told[12].cursor));
+    let page = list(bench, Some(told[10].cursor.clone()), 0).await;
+    assert_eq!(page, OperatorEventPage::new(Vec::new(), told[10].cursor.clone()));
+
+    change_priority(bench, &id, 601).await;
+    let more = list(bench, after, 9).await.events;
+    assert!(
+        matches!(more[0].change, OperatorChange::PriorityChanged { new_priority: 601, .. }),
+        "{more:?}"
+    );
+}
+
+pub async fn a_list_from_now_on_is_empty(bench: &Bench) {
+    let id = bench.submit().await;
+    change_priority(bench, &id, 1).await;
+
+    let page = list(bench, Some(StreamCursor::empty()), 9).await;
+
+    assert_eq!(page, OperatorEventPage::new(Vec::new(), encode_event_cursor(1)));
+}
+
+pub async fn a_list_with_a_filter_moves_behind_what_it_passes_over(bench: &Bench) {
+    let theirs = bench.submit().await;
+    let ours = bench.submit().namespace("ours").await;
+    let filter = ScannerFilter::new().with_namespace("ours");
+    for priority in 1..=300 {
+        change_priority(bench, &theirs, priority).await;
+    }
+    let passed_over = bench.engine.list_operator_events(None, &filter, 9).await.unwrap();
+    assert_eq!(passed_over, OperatorEventPage::new(Vec::new(), encode_event_cursor(300)));
+    for (id, priority) in [(&ours, 2), (&theirs, 3), (&ours, 4), (&theirs, 5)] {
+        change_priority(bench, id, priority).await;
+    }
+
+    let page = bench.engine.list_operator_events(None, &filter, 2).await.unwrap();
+
+    let cursors: Vec<_> = page.events.iter().map(|event| event.cursor.clone()).collect();
+    assert_eq!(cursors, [301, 303].map(encode_event_cursor));
+    assert_eq!(page.next, encode_event_cursor(303));
+    let rest = bench.engine.list_operator_events(Some(page.next), &filter, 2).await.unwrap();
+    assert_eq!(rest, OperatorEventPage::new(Vec::new(), encode_event_cursor(304)));
+    let filter = ScannerFilter::new().with_instance_tag("team", "core");
+    let refused = bench.engine.list_operator_events(None, &filter, 9).await;
+    refused.map(|_| ()).must_be_invalid();
+}
+
+pub async fn a_list_begins_with_the_oldest_change_kept(bench: &Bench) {
+    let id = bench.submit().await;
+    change_priority(bench, &id, 1).await;
+    bench.advance(bench.limits.event_retention.0);
+    change_priority(bench, &id, 2).await;
+    bench.advance(1);
+    bench.sweep().await;
+
+    let page = list(bench, None, 9).await;
+
+    let cursors: Vec<_> = page.events.into_iter().map(|event| event.cursor).collect();
+    assert_eq!(cursors, [encode_event_cursor(2)]);
+    bench.advance(bench.limits.event_retention.0);
+    bench.sweep().await;
+    let page = list(bench, None, 9).await;
+    assert_eq!(page, OperatorEventPage::new(Vec::new(), encode_event_cursor(2)));
+}
+
+pub async fn a_list_refuses_the_cursors_that_a_subscription_refuses(bench: &Bench) {
+    let id = bench.submit().await;
+    for priority in [1, 2] {
+        change_priority(bench, &id, priority).await;
+    }
+    bench.advance(bench.limits.event_retention.0 + 1);
+    bench.sweep().await;
+    let bad = [StreamCursor::new(vec![2]), encode_event_cursor(3), beginning()];
+    for cursor in bad {
+        let refused = bench.engine.list_operator_events(Some(cursor), &NOOP, 9).await;
+        let told = refused.map(|_| ()).must_be_invalid();
+        assert!(told.contains("list_operator_events"), "{told}");
+    }
+    assert_eq!(list(bench, Some(encode_event_cursor(2)), 9).await.next, encode_event_cursor(2));
 }

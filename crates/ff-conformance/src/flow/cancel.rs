@@ -10,6 +10,7 @@ use ff_core::state::PublicState;
 use ff_core::types::{FlowId, LaneId};
 
 use super::{call, empty, graph, submitted};
+use crate::budget::{a_budget, report};
 use crate::harness::{Bench, Refusal, fixed};
 
 use CancelFlowPolicy::{CancelAll, CancelPending, FlowOnly};
@@ -125,6 +126,29 @@ pub async fn a_member_that_went_on_ends_with_its_revoked_lease(bench: &Bench) {
     assert_eq!(graph.state(0).await, PublicState::Cancelled);
     assert_eq!(graph.ends(0).await, 1);
     assert_eq!(running.complete(None).await.must_be_not_active().terminal_outcome, "cancelled");
+}
+
+pub async fn a_lost_member_that_waits_behind_a_gate_ends(bench: &Bench) {
+    let budget = a_budget(bench, 10, |_| {}).await;
+    let mut args = call(bench, 2, &[]);
+    for node in &mut args.nodes {
+        let budget_ids = vec![budget.clone()];
+        node.execution.policy = Some(ExecutionPolicy { budget_ids, ..ExecutionPolicy::default() });
+    }
+    let graph = submitted(bench, args).await;
+    let (lost, parked) = (graph.claim(0).await, graph.claim(1).await);
+    parked.delay(bench.after(1)).await.unwrap();
+    bench.let_lease_expire(&lost).await;
+    report(bench, &budget, 10).await;
+    for (place, lane) in [(0, "n0"), (1, "n1")] {
+        bench.claim().lane(lane).nothing().await;
+        assert_eq!(graph.state(place).await, PublicState::RateLimited);
+    }
+
+    cancel(bench, &graph.flow, CancelPending, NoWait).await.unwrap();
+
+    assert_eq!(graph.state(0).await, PublicState::Cancelled);
+    assert_eq!(graph.state(1).await, PublicState::RateLimited);
 }
 
 pub async fn flow_only_closes_the_flow_and_touches_no_member(bench: &Bench) {

@@ -172,6 +172,7 @@ impl World {
     }
 
     async fn end(&mut self) -> Result<(), String> {
+        self.pair.subject.verify().await?;
         for record in self.compare_census().await? {
             for transition in record.transitions {
                 *self.tally.entry((TRANSITIONS, transition.cause)).or_default() += 1;

@@ -479,14 +479,11 @@ impl Stage {
                 let policy = POLICIES[usize::from(*policy) % POLICIES.len()];
                 known.cancelled = Some(policy);
                 for id in known.members.clone() {
-                    let gated = self.number_of_id(&id).is_some_and(|own| self.is_gated(own));
                     let bar = match policy {
                         CancelFlowPolicy::CancelAll => Bar::Nothing,
                         CancelFlowPolicy::CancelPending if self.ledger.epoch(&id) == 0 => {
                             Bar::Nothing
                         }
-                        // Behind a gate the lost and the parked look alike to their flow.
-                        CancelFlowPolicy::CancelPending if gated => continue,
                         CancelFlowPolicy::CancelPending => Bar::NoReclaim,
                         _ => continue,
                     };

@@ -7,7 +7,7 @@ use ff_core::machine::transition::LeaseEventKind;
 use ff_core::state::LaneState;
 use ff_core::types::{ExecutionId, TimestampMs};
 
-use super::call::{Answer, Call, FITS_ALL, LANES, Number, Operation};
+use super::call::{Answer, Call, FITS_ALL, LANES, Operation};
 use super::ledger::{Ledger, found};
 use super::money::{Ask, Target, WINDOW_MS, lane, quota_id};
 use super::stage::{Stage, at_once, broken};
@@ -89,15 +89,6 @@ impl Quotas {
 }
 
 impl Stage {
-    /// Whether a budget or a quota may keep an execution waiting.
-    pub(crate) fn is_gated(&mut self, number: Number) -> bool {
-        let is_lane_held = self.quotas.is_lane_held;
-        let plan = self.plan(number);
-        let is_held = !plan.policy.budget_ids.is_empty() || (is_lane_held && plan.lane == lane());
-        let id = plan.id.clone();
-        is_held || self.quotas.held.contains(&id)
-    }
-
     /// How long everything that is open may have to wait for the rates of quotas and for the
     /// budget.
     pub(crate) fn rationed_ms(&self) -> u64 {

@@ -42,7 +42,7 @@ use crate::partition::PartitionKey;
 use crate::state::{LaneState, PublicState};
 use crate::store::{Store, Topic};
 use crate::stream_events::{
-    CompletionSubscription, LeaseHistorySubscription, OperatorEventSubscription,
+    CompletionSubscription, LeaseHistorySubscription, OperatorEventPage, OperatorEventSubscription,
     SignalDeliverySubscription,
 };
 use crate::stream_subscribe::StreamCursor;
@@ -872,6 +872,15 @@ impl<S: Store> EngineBackend for S {
     ) -> Result<OperatorEventSubscription, EngineError> {
         let (op, topic) = ("subscribe_operator_events", Topic::Operator);
         subscribe::subscribe(self, topic, &cursor, filter, op, subscribe::operator).await
+    }
+
+    async fn list_operator_events(
+        &self,
+        after: Option<StreamCursor>,
+        filter: &ScannerFilter,
+        limit: u32,
+    ) -> Result<OperatorEventPage, EngineError> {
+        subscribe::list_operator(self, after, filter, limit).await
     }
 
     // ---- Admin ----

@@ -20,7 +20,7 @@ use crate::machine::transition::{
 use crate::store::{EventBounds, Store, Topic, Wake};
 use crate::stream_events::{
     CompletionEvent, CompletionOutcome, LeaseHistoryEvent, OperatorChange, OperatorEvent,
-    SignalDeliveryEffect, SignalDeliveryEvent,
+    OperatorEventPage, SignalDeliveryEffect, SignalDeliveryEvent,
 };
 use crate::stream_subscribe::{StreamCursor, decode_event_cursor, encode_event_cursor};
 use crate::types::Namespace;
@@ -56,8 +56,7 @@ pub(super) async fn subscribe<S: Store, T: Send + 'static>(
     EngineError,
 > {
     check_filter(filter)?;
-    let from = decode_event_cursor(cursor)
-        .map_err(|why| invalid(format!("invalid event_id cursor for {op}: {why}")))?;
+    let from = decode(cursor, op)?;
     let bounds = store.read(move |reader| reader.event_bounds(topic)).await?;
     let cursor = match from {
         None => bounds.newest,
@@ -79,6 +78,28 @@ pub(super) async fn subscribe<S: Store, T: Send + 'static>(
         subscription.is_over = item.is_err();
         Some((item, subscription))
     })))
+}
+
+fn decode(cursor: &StreamCursor, op: &str) -> Result<Option<i64>, EngineError> {
+    decode_event_cursor(cursor)
+        .map_err(|why| invalid(format!("invalid event_id cursor for {op}: {why}")))
+}
+
+/// The next rows, if nothing between the cursor and them is gone.
+async fn read_behind<S: Store>(
+    store: &S,
+    topic: Topic,
+    cursor: i64,
+    op: &'static str,
+) -> Result<Vec<(i64, Event)>, EngineError> {
+    let (bounds, page) = store
+        .read(move |reader| {
+            let page = reader.events(topic, cursor, PAGE)?;
+            Ok((reader.event_bounds(topic)?, page))
+        })
+        .await?;
+    within(cursor, bounds, op)?;
+    Ok(page)
 }
 
 fn within(from: i64, bounds: EventBounds, op: &'static str) -> Result<i64, EngineError> {
@@ -122,7 +143,7 @@ impl<S: Store> Subscription<S> {
         loop {
             while let Some((id, event)) = self.page.pop_front() {
                 self.cursor = id;
-                if !self.matches(&event) {
+                if !matches(&self.filter, &event) {
                     continue;
                 }
                 if let Some(item) = convert(encode_event_cursor(id), event) {
@@ -137,14 +158,7 @@ impl<S: Store> Subscription<S> {
         let (topic, cursor) = (self.topic, self.cursor);
         loop {
             let seen = self.store.generation(Wake::Events);
-            let (bounds, page) = self
-                .store
-                .read(move |reader| {
-                    let page = reader.events(topic, cursor, PAGE)?;
-                    Ok((reader.event_bounds(topic)?, page))
-                })
-                .await?;
-            within(cursor, bounds, op)?;
+            let page = read_behind(&self.store, topic, cursor, op).await?;
             if !page.is_empty() {
                 self.page = page.into();
                 return Ok(());
@@ -152,18 +166,63 @@ impl<S: Store> Subscription<S> {
             self.store.wait(Wake::Events, seen, LOOK_AGAIN).await;
         }
     }
+}
 
-    fn matches(&self, event: &Event) -> bool {
-        let (namespace, tag): (&Namespace, Option<&String>) = match event {
-            Event::Lease(event) => (&event.namespace, event.instance_tag.as_ref()),
-            Event::Completion(event) => (&event.namespace, event.instance_tag.as_ref()),
-            Event::Operator(event) => (&event.namespace, event.instance_tag.as_ref()),
-            Event::Signal(event) => (&event.namespace, event.instance_tag.as_ref()),
-            Event::FlowCancelRequested(event) => (&event.namespace, None),
-            Event::Transition(_) => return true,
-        };
-        self.filter.matches(Some(namespace), tag.map(String::as_str))
+fn matches(filter: &ScannerFilter, event: &Event) -> bool {
+    let (namespace, tag): (&Namespace, Option<&String>) = match event {
+        Event::Lease(event) => (&event.namespace, event.instance_tag.as_ref()),
+        Event::Completion(event) => (&event.namespace, event.instance_tag.as_ref()),
+        Event::Operator(event) => (&event.namespace, event.instance_tag.as_ref()),
+        Event::Signal(event) => (&event.namespace, event.instance_tag.as_ref()),
+        Event::FlowCancelRequested(event) => (&event.namespace, None),
+        Event::Transition(_) => return true,
+    };
+    filter.matches(Some(namespace), tag.map(String::as_str))
+}
+
+/// The operators' changes behind `after`, as far as they are there.
+///
+/// What a busy operator adds meanwhile is for the next page, so a filter that passes over everything
+/// ends too.
+pub(super) async fn list_operator<S: Store>(
+    store: &S,
+    after: Option<StreamCursor>,
+    filter: &ScannerFilter,
+    limit: u32,
+) -> Result<OperatorEventPage, EngineError> {
+    let (op, topic) = ("list_operator_events", Topic::Operator);
+    check_filter(filter)?;
+    let from = after.map(|cursor| decode(&cursor, op)).transpose()?;
+    let limit = usize::try_from(limit).unwrap_or(PAGE).min(PAGE);
+    let (bounds, mut cursor, mut rows) = store
+        .read(move |reader| {
+            let bounds = reader.event_bounds(topic)?;
+            let cursor = match from {
+                None => bounds.oldest - 1,
+                Some(None) => bounds.newest,
+                Some(Some(from)) => from,
+            };
+            Ok((bounds, cursor, reader.events(topic, cursor, PAGE)?))
+        })
+        .await?;
+    within(cursor, bounds, op)?;
+    let mut found = Vec::new();
+    loop {
+        for (id, event) in rows {
+            if found.len() == limit {
+                break;
+            }
+            cursor = id;
+            if matches(filter, &event) {
+                found.extend(operator(encode_event_cursor(id), event));
+            }
+        }
+        if found.len() == limit || cursor >= bounds.newest {
+            break;
+        }
+        rows = read_behind(store, topic, cursor, op).await?;
     }
+    Ok(OperatorEventPage::new(found, encode_event_cursor(cursor)))
 }
 
 /// A lease event as subscribers see it.

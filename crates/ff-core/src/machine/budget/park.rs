@@ -50,8 +50,10 @@ pub(crate) fn park(
     now: TimestampMs,
 ) -> Transition<()> {
     let mut after = execution.clone();
+    let mut next_attempt = execution.state.attempt_state;
     let mut transition = Transition::unchanged(());
     if execution.is_reclaimable() {
+        next_attempt = AttemptState::PendingRetryAttempt;
         after.reclaim_count += 1;
         after.attempt_timeout_left = None;
         if let Some(lost) = current {
@@ -65,7 +67,7 @@ pub(crate) fn park(
             });
         }
     }
-    after.state = behind(&closed.gate, execution.state.attempt_state);
+    after.state = behind(&closed.gate, next_attempt);
     after.blocking_detail = Some(closed.detail.clone());
     after.eligible_at = closed.opens_at;
     transition.put(execution, after, now, cause(&closed.gate)).change(Change::Budget(Write::Park {

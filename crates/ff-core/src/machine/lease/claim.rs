@@ -184,7 +184,8 @@ pub(super) fn acquire(
 ) -> Transition<Claimed> {
     let reclaims = execution.is_reclaimable();
     // It lost its lease, and its reclaim was counted, before it waited behind a gate.
-    let was_reclaimed = !reclaims && execution.is_interrupted() && is_lost(current);
+    let has_no_attempt = execution.state.attempt_state == AttemptState::PendingRetryAttempt;
+    let was_reclaimed = has_no_attempt && is_lost(current);
     let resumed = current.filter(|attempt| {
         (!reclaims || wanted.keeps_attempt)
             && execution.is_interrupted()
