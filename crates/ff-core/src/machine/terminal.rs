@@ -111,6 +111,18 @@ pub fn end_attempt(attempt: &Attempt, how: &End, now: TimestampMs) -> Attempt {
     }
 }
 
+/// The attempt of an execution that lost its lease, as its reclaim leaves it.
+pub fn end_lost_attempt(execution: &Execution, lost: &Attempt, now: TimestampMs) -> Attempt {
+    Attempt {
+        outcome: Some(AttemptOutcome::InterruptedReclaimed),
+        ended_at: Some(now),
+        lease_expires_at: None,
+        lease_expired_at: None,
+        failure_reason: Some(execution.state.ownership_state.as_str().to_owned()),
+        ..lost.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use crate::EngineError;
 use crate::machine::policy;
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution};
 use crate::machine::transition::{LeaseEvent, LeaseEventKind};
-use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition, state};
+use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition, state, terminal};
 use crate::state::{AttemptState, StateVector};
 use crate::types::{ExecutionId, TimestampMs};
 
@@ -57,14 +57,7 @@ pub(crate) fn park(
         after.reclaim_count += 1;
         after.attempt_timeout_left = None;
         if let Some(lost) = current {
-            transition = transition.put_attempt(Attempt {
-                outcome: Some(AttemptOutcome::InterruptedReclaimed),
-                ended_at: Some(now),
-                lease_expires_at: None,
-                lease_expired_at: None,
-                failure_reason: Some(execution.state.ownership_state.as_str().to_owned()),
-                ..lost.clone()
-            });
+            transition = transition.put_attempt(terminal::end_lost_attempt(execution, lost, now));
         }
     }
     after.state = behind(&closed.gate, next_attempt);
@@ -119,5 +112,116 @@ fn cause(gate: &GateKey) -> &'static str {
     match gate {
         GateKey::Budget(_) => "budget_spent",
         GateKey::Quota(_) | GateKey::LaneQuota(_) => "quota_full",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::budget::testing::{BUDGET, before, quota, used};
+    use crate::machine::budget::{Gates, Quota};
+    use crate::machine::execution::testing::{
+        LEASE_END, NOW, decide, execution, interrupted, lapsed, now_plus, revoked, running, seen,
+        seen_pair,
+    };
+    use crate::machine::flow::rows::Standing;
+    use crate::state::{BlockingReason, PublicState};
+    use crate::types::DurationMs;
+
+    fn spent() -> Gates {
+        Gates { budgets: vec![(BUDGET, Ok(used(10, 10)))], ..Gates::default() }
+    }
+
+    fn parked(seen: Snapshot) -> Transition<()> {
+        let id = seen.execution.as_ref().unwrap().id.clone();
+        decide(&Park { execution_id: id }, &before(seen, spent())).unwrap()
+    }
+
+    #[test]
+    fn who_stands_in_line_is_parked_behind_its_gate() {
+        let done = parked(seen(execution(), None));
+
+        let stored = done.stored();
+        assert_eq!(stored.public_state(), PublicState::RateLimited);
+        assert_eq!(stored.state.blocking_reason, BlockingReason::WaitingForBudget);
+        assert_eq!(done.moves()[0].cause, "budget_spent");
+        assert_eq!((stored.reclaim_count, done.attempts().len()), (0, 0));
+        let full = Quota { occupied: 1, ..quota(0, 1) };
+        let gates = Gates { own: Some((full.id.clone(), Ok(full))), ..Gates::default() };
+        let park = Park { execution_id: execution().id };
+        let done = decide(&park, &before(seen(execution(), None), gates)).unwrap();
+        assert_eq!(done.moves()[0].cause, "quota_full");
+    }
+
+    #[test]
+    fn a_lost_lease_ends_its_attempt_and_counts_its_reclaim() {
+        for (lost, why) in [(lapsed(), "lease_expired_reclaimable"), (revoked(), "lease_revoked")] {
+            let mut pair = lost;
+            pair.0.reclaim_count = 4;
+            pair.0.attempt_timeout_left = Some(DurationMs(7));
+
+            let done = parked(seen_pair(pair));
+
+            let stored = done.stored();
+            assert_eq!((stored.reclaim_count, stored.attempt_timeout_left), (5, None));
+            assert_eq!(stored.state.attempt_state, AttemptState::PendingRetryAttempt);
+            assert_eq!(Standing::of(stored), Standing::Blocked);
+            let attempt = done.attempts()[0];
+            assert_eq!(attempt.outcome, Some(AttemptOutcome::InterruptedReclaimed));
+            assert_eq!(
+                (attempt.ended_at, attempt.failure_reason.as_deref()),
+                (Some(NOW), Some(why))
+            );
+            assert_eq!((attempt.lease_expires_at, attempt.lease_expired_at), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_parked_attempt_goes_on_behind_the_gate() {
+        let done = parked(seen_pair(interrupted()));
+
+        let stored = done.stored();
+        assert_eq!(stored.state.attempt_state, AttemptState::AttemptInterrupted);
+        assert_eq!(Standing::of(stored), Standing::Parked);
+        assert_eq!((stored.reclaim_count, done.attempts().len()), (0, 0));
+    }
+
+    #[test]
+    fn nobody_is_parked_who_runs_or_whose_gate_is_open() {
+        let id = execution().id;
+        let running = before(seen_pair(running(LEASE_END)), spent());
+        let open = before(seen(execution(), None), Gates::default());
+        for seen in [running, open, before(Snapshot::default(), spent())] {
+            let done = decide(&Park { execution_id: id.clone() }, &seen).unwrap();
+            assert!(done.is_unchanged());
+        }
+    }
+
+    #[test]
+    fn its_footprint_has_the_gates_of_the_execution_and_its_lane() {
+        let footprint = Park { execution_id: execution().id }.footprint();
+
+        assert_eq!(footprint.execution, Some(execution().id));
+        assert!(matches!(footprint.budget.gates, Some(LaneQuota::Follow)));
+    }
+
+    #[test]
+    fn an_interrupted_attempt_keeps_what_is_left_of_its_time() {
+        let (mut execution, attempt) = running(LEASE_END);
+        execution.attempt_timeout_at = Some(now_plus(30));
+        let gate = GateKey::Budget(BUDGET);
+
+        let opens = Some(now_plus(70));
+        let done = interrupt(&execution, &attempt, &gate, "spent".to_owned(), opens, NOW);
+
+        let stored = done.stored();
+        assert_eq!(stored.attempt_timeout_left, Some(DurationMs(30)));
+        assert_eq!((stored.attempt_timeout_at, stored.eligible_at), (None, opens));
+        assert_eq!(stored.blocking_detail.as_deref(), Some("spent"));
+        let parked = done.attempts()[0];
+        assert_eq!(parked.outcome, Some(AttemptOutcome::Interrupted));
+        assert_eq!((parked.lease_expires_at, &parked.worker_instance_id), (None, &None));
+        assert_eq!(done.leases()[0].kind, LeaseEventKind::Revoked);
+        assert!(terminal::is_open(parked));
     }
 }

@@ -264,7 +264,7 @@ pub(super) fn acquire(
     };
     let mut transition = Transition::unchanged(claimed);
     if let Some(lost) = current.filter(|_| reclaims && resumed.is_none()) {
-        transition = transition.put_attempt(interrupted_reclaimed(execution, lost, cx.now));
+        transition = transition.put_attempt(terminal::end_lost_attempt(execution, lost, cx.now));
     }
     let mut acquired =
         transition.put_attempt(attempt).announce(event).put(execution, after, cx.now, cause);
@@ -289,17 +289,6 @@ fn kind_of_next_attempt(execution: &Execution) -> AttemptType {
         | AttemptState::RunningAttempt
         | AttemptState::AttemptInterrupted
         | AttemptState::AttemptTerminal => AttemptType::Initial,
-    }
-}
-
-fn interrupted_reclaimed(execution: &Execution, lost: &Attempt, now: TimestampMs) -> Attempt {
-    Attempt {
-        outcome: Some(AttemptOutcome::InterruptedReclaimed),
-        ended_at: Some(now),
-        lease_expires_at: None,
-        lease_expired_at: None,
-        failure_reason: Some(execution.state.ownership_state.as_str().to_owned()),
-        ..lost.clone()
     }
 }
 
