@@ -42,6 +42,27 @@ fn progress_is_seen_while_the_command_runs() {
 }
 
 #[test]
+fn a_child_needs_the_lease_of_its_parent() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    let said = store.path("said");
+    let script = format!(
+        "if [ $FF_LEASE_EPOCH = 1 ]; then \
+           trap '' TERM; {FF} task delay 100ms; {FF} task spawn late; echo $? > '{}'; \
+         else {FF} task spawn right --lane other; fi",
+        said.display()
+    );
+    let _worker = store.worker(&[], &script);
+
+    store.wait_for_state(&id, "completed");
+
+    assert_eq!(std::fs::read_to_string(said).unwrap(), "4\n");
+    let listed = |kind| store.run(&["exec", "list", "--kind", kind, "-q"]).ok().lines().count();
+    assert_eq!((listed("late"), listed("right")), (0, 1));
+    store.verify();
+}
+
+#[test]
 fn after_a_delay_the_same_attempt_goes_on_and_its_exit_code_ends_nothing() {
     let store = Store::new();
     for code in [0, 65] {

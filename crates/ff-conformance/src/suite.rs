@@ -581,6 +581,17 @@ macro_rules! behaviours {
                     an_upstream_is_kept_while_its_flow_goes_on
                     others_are_not_kept_by_a_flow_that_goes_on
                 }
+                spawn {
+                    a_child_is_in_line_in_the_flow_of_its_parent
+                    its_parent_waits_for_a_child_that_it_joins
+                    a_child_without_a_flow_is_an_execution_like_any_other
+                    a_join_without_a_flow_is_refused
+                    without_a_live_lease_nothing_is_stored
+                    a_flow_that_was_cancelled_takes_no_child
+                    what_a_create_refuses_is_refused_whole
+                    a_repeat_by_key_or_id_is_the_same_child
+                    a_key_of_something_else_is_refused
+                }
                 stage {
                     an_edge_is_drawn_against_the_expected_revision
                     edges_are_listed_by_their_ends

@@ -57,8 +57,9 @@ use crate::contracts::{
     RenewLeaseArgs, RenewLeaseResult, ReplayExecutionArgs, ReplayExecutionResult,
     ReportUsageAdminArgs, ResetBudgetArgs, ResetBudgetResult, ResolveDependencyArgs,
     ResolveDependencyOutcome, ResumeExecutionArgs, ResumeExecutionResult, RevokeLeaseArgs,
-    RevokeLeaseResult, SetEdgeGroupPolicyResult, StageDependencyEdgeArgs,
-    StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult, TransitionInfo, WorkerStatus,
+    RevokeLeaseResult, SetEdgeGroupPolicyResult, SpawnExecutionArgs, SpawnExecutionResult,
+    StageDependencyEdgeArgs, StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult,
+    TransitionInfo, WorkerStatus,
 };
 #[cfg(feature = "core")]
 use crate::contracts::{
@@ -1291,6 +1292,26 @@ pub trait EngineBackend: Send + Sync + 'static {
     #[cfg(feature = "core")]
     async fn submit_flow(&self, args: SubmitFlowArgs) -> Result<SubmitFlowResult, EngineError> {
         unavailable("submit_flow")
+    }
+
+    /// Stores a child of the execution that the handle owns, or nothing: the execution, its
+    /// membership in the parent's flow if that has one and, with `joins`, an edge from the child to
+    /// the parent that counts at once, so that [`wait_children`](Self::wait_children) waits for it.
+    ///
+    /// Needs a live lease. Refused in this order: a lease that has ended, `joins` without a flow
+    /// (`State(ExecutionNotInFlow)`), a flow that has ended or was cancelled
+    /// (`State(FlowAlreadyTerminal)`), whatever [`create_execution`](Self::create_execution)
+    /// refuses, a flow with [`FLOW_NODES_MAX`](contracts::FLOW_NODES_MAX) members
+    /// (`Validation(InvalidInput)`). Safe to repeat with the same id, or with an idempotency key
+    /// and the same kind, lane, payload, policy, flow and join: `Duplicate`. That key with anything
+    /// else is `Conflict(IdempotencyKeyReuse)`.
+    #[cfg(feature = "core")]
+    async fn spawn_execution(
+        &self,
+        handle: &Handle,
+        args: SpawnExecutionArgs,
+    ) -> Result<SpawnExecutionResult, EngineError> {
+        unavailable("spawn_execution")
     }
 
     /// Reads a flow with its nodes, edges and edge groups at one moment.

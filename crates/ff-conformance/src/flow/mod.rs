@@ -11,6 +11,7 @@ pub mod member;
 pub mod replay;
 pub mod resolve;
 pub mod retention;
+pub mod spawn;
 pub mod stage;
 pub mod submit;
 pub mod wait_children;

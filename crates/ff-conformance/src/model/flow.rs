@@ -46,6 +46,7 @@ pub enum Call {
     CancelHeader { flow: u8, policy: u8 },
     Acknowledge { flow: u8, slot: u8 },
     WaitChildren(Proof),
+    Spawn { proof: Proof, birth: Birth, joins: bool },
     SetTag { flow: u8, key: u8, value: u8 },
     GetTag { flow: u8, key: u8 },
     Describe { flow: u8 },
@@ -60,7 +61,7 @@ pub enum Call {
 }
 
 /// The operations that a full run must have seen succeed.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 22] = [
     "create_flow",
     "submit_flow",
     "add_execution_to_flow",
@@ -71,6 +72,7 @@ pub const OPERATIONS: [&str; 21] = [
     "cancel_flow_header",
     "ack_cancel_member",
     "wait_children",
+    "spawn_execution",
     "set_flow_tag",
     "get_flow_tag",
     "describe_flow",
@@ -107,7 +109,10 @@ pub(super) fn call(dice: &mut Dice) -> Call {
         51..=55 => Call::Cancel { flow, policy: small(dice, 3) },
         56..=58 => Call::CancelHeader { flow, policy: small(dice, 5) },
         59..=63 => Call::Acknowledge { flow, slot: member(dice, flow) },
-        64..=73 => Call::WaitChildren(proof(dice)),
+        64..=69 => Call::WaitChildren(proof(dice)),
+        70..=73 => {
+            Call::Spawn { proof: proof(dice), birth: birth(dice, 3), joins: dice.chance(60) }
+        }
         74..=76 => Call::SetTag { flow, key: small(dice, 3), value: small(dice, 2) },
         77 => Call::GetTag { flow, key: small(dice, 3) },
         78..=81 => Call::Describe { flow },
@@ -254,6 +259,7 @@ pub(super) async fn ask(engine: &Engine, world: &World, call: &Call) -> Answer {
         | Call::CancelHeader { .. }
         | Call::Acknowledge { .. }
         | Call::WaitChildren(_)
+        | Call::Spawn { .. }
         | Call::SetTag { .. } => steer(engine, world, call).await,
         Call::GetTag { .. }
         | Call::Describe { .. }
@@ -374,6 +380,11 @@ async fn steer(engine: &Engine, world: &World, call: &Call) -> Answer {
         Call::WaitChildren(proof) => {
             let handle = world.handle(engine, *proof);
             Answer::new("wait_children", backend.wait_children(&handle).await)
+        }
+        Call::Spawn { proof, birth, joins } => {
+            let handle = world.handle(engine, *proof);
+            let args = SpawnExecutionArgs { execution: world.birth(birth), joins: *joins };
+            Answer::new("spawn_execution", backend.spawn_execution(&handle, args).await)
         }
         Call::SetTag { flow, key, value } => {
             let value = ["", "x"][usize::from(*value)];

@@ -647,6 +647,40 @@ pub enum SubmitFlowResult {
     Duplicate { flow_id: FlowId },
 }
 
+/// A child that a running execution brings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpawnExecutionArgs {
+    pub execution: CreateExecutionArgs,
+    /// Whether the parent depends on it: [`wait_children`](crate::engine_backend::EngineBackend::wait_children)
+    /// waits for what it joins.
+    #[serde(default)]
+    pub joins: bool,
+}
+
+impl SpawnExecutionArgs {
+    /// A child that nobody waits for.
+    #[must_use]
+    pub fn new(execution: CreateExecutionArgs) -> Self {
+        Self { execution, joins: false }
+    }
+
+    /// The parent depends on it.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        self.joins = true;
+        self
+    }
+}
+
+/// Whether the call stored the child or found it stored, and the flow it is a member of: its
+/// parent's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SpawnExecutionResult {
+    Spawned { execution_id: ExecutionId, flow_id: Option<FlowId> },
+    Duplicate { execution_id: ExecutionId, flow_id: Option<FlowId> },
+}
+
 /// What has become of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

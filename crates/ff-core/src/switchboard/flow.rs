@@ -14,7 +14,8 @@ use crate::contracts::{
     EvaluateFlowEligibilityResult, FIND_FLOWS_MAX_LIMIT, FLOW_EDGES_MAX, FLOW_NODES_MAX,
     FindFlowsArgs, FindFlowsPage, FlowGraph, FlowGraphEdge, FlowSnapshot, FlowStatus, FlowSummary,
     ListFlowsPage, ResolveDependencyArgs, ResolveDependencyOutcome, SetEdgeGroupPolicyResult,
-    StageDependencyEdgeArgs, StageDependencyEdgeResult, SubmitFlowArgs, SubmitFlowResult,
+    SpawnExecutionArgs, SpawnExecutionResult, StageDependencyEdgeArgs, StageDependencyEdgeResult,
+    SubmitFlowArgs, SubmitFlowResult,
 };
 use crate::engine_backend::validate_tag_key;
 use crate::machine::flow::background::OpenEdge;
@@ -23,7 +24,7 @@ use crate::machine::flow::rows::{cancel_policy, cancel_policy_word};
 use crate::machine::flow::stage::snapshot;
 use crate::machine::flow::{
     AckCancelMember, AddExecution, Apply, CancelFlow, CreateFlow, Flow, FlowCancelled, FlowState,
-    Group, Resolve, SetEdgeGroupPolicy, SetFlowTag, Stage, Standings, SubmitFlow, Upstream,
+    Group, Resolve, SetEdgeGroupPolicy, SetFlowTag, Spawn, Stage, Standings, SubmitFlow, Upstream,
     WaitChildren,
 };
 use crate::machine::limits::{FLOW_PARTITION, FLOW_STEP_MAX};
@@ -99,6 +100,16 @@ pub(super) async fn wait_children<S: Store>(store: &S, handle: &Handle) -> Resul
     let payload = opened::<S>(handle)?;
     let fence = Fence::of_handle(&payload);
     store.execute(WaitChildren { execution_id: payload.execution_id, fence }).await
+}
+
+pub(super) async fn spawn<S: Store>(
+    store: &S,
+    handle: &Handle,
+    args: SpawnExecutionArgs,
+) -> Result<SpawnExecutionResult, EngineError> {
+    let payload = opened::<S>(handle)?;
+    let fence = Fence::of_handle(&payload);
+    store.execute(Spawn::new(payload.execution_id, fence, args)).await
 }
 
 pub(super) async fn set_tag<S: Store>(

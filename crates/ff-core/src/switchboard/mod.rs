@@ -488,6 +488,15 @@ impl<S: Store> EngineBackend for S {
     }
 
     #[cfg(feature = "core")]
+    async fn spawn_execution(
+        &self,
+        handle: &Handle,
+        args: SpawnExecutionArgs,
+    ) -> Result<SpawnExecutionResult, EngineError> {
+        flow::spawn(self, handle, args).await
+    }
+
+    #[cfg(feature = "core")]
     async fn describe_flow_graph(&self, id: &FlowId) -> Result<Option<FlowGraph>, EngineError> {
         flow::graph(self, id).await
     }

@@ -12,8 +12,8 @@ use ff_core::contracts::{
     ClaimExecutionArgs, ClaimResumedExecutionArgs, CreateExecutionArgs, CreateExecutionResult,
     CreateFlowArgs, DeliverSignalResult, IssueClaimGrantArgs, IssueGrantAndClaimArgs,
     IssueReclaimGrantArgs, ReclaimExecutionArgs, ReportUsageResult, ResumeCondition, ResumeGrant,
-    ResumePolicy, StageDependencyEdgeArgs, SuspendArgs, SuspensionReasonCode, TimeoutBehavior,
-    WaitpointBinding,
+    ResumePolicy, SpawnExecutionArgs, SpawnExecutionResult, StageDependencyEdgeArgs, SuspendArgs,
+    SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
 };
 use ff_core::handle_codec::HandlePayload;
 use ff_core::machine::budget::{
@@ -25,7 +25,7 @@ use ff_core::machine::execution::{
     SetTag,
 };
 use ff_core::machine::flow::{
-    AddExecution, Apply, CancelFlow, CreateFlow, Resolve, Stage, Upstream, WaitChildren,
+    AddExecution, Apply, CancelFlow, CreateFlow, Resolve, Spawn, Stage, Upstream, WaitChildren,
 };
 use ff_core::machine::lease::{
     ClaimExecution, ClaimFromResumeGrant, ClaimResumedExecution, Claimed, Claimer, IssueClaimGrant,
@@ -165,11 +165,8 @@ fn lane() -> LaneId {
     LaneId::new("default")
 }
 
-fn create_until(
-    world: &mut World,
-    delay_until: Option<TimestampMs>,
-) -> Result<String, EngineError> {
-    let args = CreateExecutionArgs {
+fn submission(world: &World, delay_until: Option<TimestampMs>) -> CreateExecutionArgs {
+    CreateExecutionArgs {
         execution_id: id(),
         namespace: Namespace::new("tests"),
         lane_id: lane(),
@@ -185,7 +182,14 @@ fn create_until(
         execution_deadline_at: None,
         partition_id: 0,
         now: world.now,
-    };
+    }
+}
+
+fn create_until(
+    world: &mut World,
+    delay_until: Option<TimestampMs>,
+) -> Result<String, EngineError> {
+    let args = submission(world, delay_until);
     Ok(match world.run(&Create::new(args))? {
         CreateExecutionResult::Created { public_state, .. } => format!("created {public_state}"),
         CreateExecutionResult::Duplicate { .. } => "duplicate".to_owned(),
@@ -551,6 +555,19 @@ pub(crate) fn wait_children(world: &mut World) -> Result<String, EngineError> {
     Ok("done".to_owned())
 }
 
+pub(crate) fn spawn(world: &mut World) -> Result<String, EngineError> {
+    let child = CreateExecutionArgs { execution_id: upstream_id(), ..submission(world, None) };
+    let command = Spawn::new(id(), world.fence(), SpawnExecutionArgs::new(child).joined());
+    let before = world.rows.clone();
+    let answer = world.run(&command)?;
+    // These rows hold one execution, and it is not the child.
+    world.rows = before;
+    Ok(match answer {
+        SpawnExecutionResult::Spawned { .. } => "spawned".to_owned(),
+        other => format!("{other:?}"),
+    })
+}
+
 fn cancel_flow_with(world: &mut World, policy: CancelFlowPolicy) -> Result<String, EngineError> {
     let command = CancelFlow {
         flow_id: flow_id(),
@@ -876,9 +893,10 @@ pub(crate) const OPERATIONS: &[(&str, Ask)] = &[
     ("resolve_dependency, by success", upstream_succeeds),
     ("resolve_dependency, by failure", upstream_fails),
     ("wait_children, by the holder", wait_children),
+    ("spawn_execution, by the holder, joined", spawn),
     ("cancel_flow, all", cancel_flow),
     ("cancel_flow, pending", cancel_flow_pending),
 ];
 
 /// How many of them, the last ones, are about flows.
-pub(crate) const FLOW_OPERATIONS: usize = 7;
+pub(crate) const FLOW_OPERATIONS: usize = 8;

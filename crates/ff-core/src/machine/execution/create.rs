@@ -19,7 +19,7 @@ use crate::machine::{
 };
 use crate::policy::ExecutionPolicy;
 use crate::state::{AttemptState, BlockingReason};
-use crate::types::{AttemptIndex, DurationMs, LaneId, LeaseEpoch, TimestampMs};
+use crate::types::{AttemptIndex, DurationMs, ExecutionId, LaneId, LeaseEpoch, TimestampMs};
 
 /// Puts one execution on its lane.
 ///
@@ -58,12 +58,17 @@ impl Create {
         self
     }
 
+    /// The id that it asks for.
+    pub(in crate::machine) fn id(&self) -> &ExecutionId {
+        &self.args.execution_id
+    }
+
     fn dedup_key(&self) -> Option<&str> {
         self.args.idempotency_key.as_deref().filter(|key| !key.is_empty())
     }
 
-    /// SHA-256 over kind, lane, payload and policy, each with its length in front.
-    fn digest(&self) -> [u8; 32] {
+    /// SHA-256 over kind, lane, payload and policy, each with its length in front, and what it belongs to.
+    fn digest(&self, belongs_to: &[u8]) -> [u8; 32] {
         let policy = self
             .args
             .policy
@@ -82,6 +87,7 @@ impl Create {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
+        hash.update(belongs_to);
         hash.finalize().into()
     }
 
@@ -164,10 +170,30 @@ impl Command for Create {
         seen: &Snapshot,
         cx: &mut Context<'_>,
     ) -> Result<Transition<CreateExecutionResult>, EngineError> {
+        self.decide_as_part(seen, cx, &[])
+    }
+
+    fn urgency(&self) -> Urgency {
+        if self.bulk { Urgency::Bulk } else { Urgency::Normal }
+    }
+
+    fn weight(&self) -> usize {
+        self.args.input_payload.len()
+    }
+}
+
+impl Create {
+    /// Decides as a part of what `belongs_to` names: a repeat of the idempotency key must name the same.
+    pub(in crate::machine) fn decide_as_part(
+        &self,
+        seen: &Snapshot,
+        cx: &mut Context<'_>,
+        belongs_to: &[u8],
+    ) -> Result<Transition<CreateExecutionResult>, EngineError> {
         within_limits(&self.args, cx.limits, cx.now)?;
         if let Some(known) = seen.dedup.as_ref().filter(|known| cx.now < known.expires_at) {
             let execution_id = known.execution_id.clone();
-            return if known.digest == self.digest() {
+            return if known.digest == self.digest(belongs_to) {
                 Ok(Transition::unchanged(CreateExecutionResult::Duplicate { execution_id }))
             } else {
                 Err(EngineError::Conflict(ConflictKind::IdempotencyKeyReuse { execution_id }))
@@ -212,20 +238,12 @@ impl Command for Create {
             transition = transition.change(Change::PutDedup(CreateDedup {
                 namespace: self.args.namespace.clone(),
                 key: key.to_owned(),
-                digest: self.digest(),
+                digest: self.digest(belongs_to),
                 execution_id: self.args.execution_id.clone(),
                 expires_at: later(cx.now, dedup_window(self.args.policy.as_ref())),
             }));
         }
         Ok(transition)
-    }
-
-    fn urgency(&self) -> Urgency {
-        if self.bulk { Urgency::Bulk } else { Urgency::Normal }
-    }
-
-    fn weight(&self) -> usize {
-        self.args.input_payload.len()
     }
 }
 
@@ -455,7 +473,7 @@ mod tests {
         let dedup = CreateDedup {
             namespace: Namespace::new("tests"),
             key: "key".to_owned(),
-            digest: keyed(|_| {}).digest(),
+            digest: keyed(|_| {}).digest(&[]),
             execution_id: first_execution(),
             expires_at,
         };
@@ -528,7 +546,7 @@ mod tests {
                 args.lane_id = LaneId::new("bc");
             }),
         );
-        assert_ne!(one.digest(), other.digest());
+        assert_ne!(one.digest(&[]), other.digest(&[]));
     }
 
     #[test]

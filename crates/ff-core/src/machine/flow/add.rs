@@ -1,6 +1,6 @@
 //! Making an execution a member of a flow.
 
-use super::rows::{FlowState, Standing};
+use super::rows::{Flow, FlowState, Standing};
 use super::{Wanted, in_flow_partition, invalid};
 use crate::EngineError;
 use crate::contracts::{AddExecutionToFlowResult, FLOW_NODES_MAX};
@@ -60,11 +60,7 @@ impl Command for AddExecution {
             }
             None => {}
         }
-        if usize::try_from(flow.node_count).is_ok_and(|count| count >= FLOW_NODES_MAX) {
-            return Err(invalid(format!(
-                "the flow has {FLOW_NODES_MAX} members, the most it may have; start another flow"
-            )));
-        }
+        has_room(flow)?;
 
         let mut joined = execution.clone();
         joined.flow_id = Some(self.flow_id.clone());
@@ -85,12 +81,22 @@ impl Command for AddExecution {
     }
 }
 
+/// Refuses another member of a full flow.
+pub(super) fn has_room(flow: &Flow) -> Result<(), EngineError> {
+    if usize::try_from(flow.node_count).is_ok_and(|count| count >= FLOW_NODES_MAX) {
+        return Err(invalid(format!(
+            "the flow has {FLOW_NODES_MAX} members, the most it may have; start another flow"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::machine::execution::testing::{NOW, decide, ended, execution, refusal};
     use crate::machine::flow::Write;
-    use crate::machine::flow::rows::{Flow, Standings};
+    use crate::machine::flow::rows::Standings;
     use crate::machine::flow::testing::{ended_flow, flow, flow_id, showing};
     use crate::machine::rows::AttemptOutcome;
     use crate::machine::{Change, Snapshot};

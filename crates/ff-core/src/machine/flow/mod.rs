@@ -31,6 +31,7 @@ pub mod rows;
 pub mod set_policy;
 pub mod set_tag;
 pub mod sibling;
+pub mod spawn;
 pub mod stage;
 pub mod submit;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use rows::{
 };
 pub use set_policy::SetEdgeGroupPolicy;
 pub use set_tag::SetFlowTag;
+pub use spawn::Spawn;
 pub use stage::Stage;
 pub use submit::SubmitFlow;
 pub use wait_children::WaitChildren;

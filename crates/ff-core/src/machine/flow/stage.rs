@@ -1,6 +1,6 @@
 //! Drawing an edge between two members.
 
-use super::rows::Edge;
+use super::rows::{Edge, Flow};
 use super::{Wanted, Write, in_flow_partition, invalid};
 use crate::EngineError;
 use crate::contracts::{
@@ -78,11 +78,7 @@ impl Command for Stage {
         }
         kind_within_limits(&args.dependency_kind)?;
         reference_within_limits(args.data_passing_ref.as_deref())?;
-        if usize::try_from(flow.edge_count).is_ok_and(|count| count >= FLOW_EDGES_MAX) {
-            return Err(invalid(format!(
-                "the flow has {FLOW_EDGES_MAX} edges, the most it may have; start another flow"
-            )));
-        }
+        has_room(flow)?;
 
         let edge = Edge {
             flow_id: flow.id.clone(),
@@ -108,6 +104,16 @@ impl Command for Stage {
             .change(after.write())
             .change(Change::Flow(Write::PutEdge(Box::new(edge)))))
     }
+}
+
+/// Refuses another edge of a full flow.
+pub(super) fn has_room(flow: &Flow) -> Result<(), EngineError> {
+    if usize::try_from(flow.edge_count).is_ok_and(|count| count >= FLOW_EDGES_MAX) {
+        return Err(invalid(format!(
+            "the flow has {FLOW_EDGES_MAX} edges, the most it may have; start another flow"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses a kind that would be ignored.
