@@ -2,12 +2,14 @@
 //! words for what a client, a worker and an operator do.
 //!
 //! Nothing here sleeps. Time moves through [`Bench::advance`]; the engine's background work runs
-//! when a behaviour says [`Bench::sweep`] and never by itself.
+//! when a behaviour says [`Bench::sweep`] and never by itself; that a call waits is known by
+//! [`Bench::until_waiting`].
 
 mod lease;
 mod refusal;
 mod submit;
 mod view;
+mod waiting;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
@@ -30,6 +32,7 @@ use ff_core::machine::Limits;
 use ff_core::machine::drive::Swept;
 use ff_core::partition::{Partition, PartitionFamily};
 use ff_core::state::PublicState;
+use ff_core::store::Store;
 use ff_core::types::{
     AttemptId, AttemptIndex, CancelSource, DurationMs, ExecutionId, LaneId, LeaseId, TimestampMs,
     WorkerId, WorkerInstanceId,
@@ -39,6 +42,7 @@ pub use lease::{Claiming, Held};
 pub use refusal::{NotActive, Refusal};
 pub use submit::{Submit, doubling, fixed};
 pub use view::{beginning, cause, word};
+use waiting::{Counted, Waiting};
 
 /// The lane that behaviours use unless they say otherwise.
 pub const LANE: &str = "work";
@@ -93,6 +97,7 @@ pub struct Bench {
     /// The engine's bounds.
     pub limits: Limits,
     sweep: Sweep,
+    waiting: Waiting,
     minted: AtomicU64,
     markers: Mutex<HashSet<ExecutionId>>,
     keeps: Vec<Box<dyn Any + Send + Sync>>,
@@ -125,15 +130,18 @@ pub fn check<Open, Opening>(
 }
 
 impl Bench {
-    /// A bench around an engine that was opened with `setup`. `sweep` runs one bounded step of its
-    /// background work; the engine must run none by itself.
-    pub fn new<F, Fut>(setup: Setup, engine: Arc<dyn EngineBackend>, sweep: F) -> Self
+    /// A bench around a store that was opened with `setup`. `sweep` runs one bounded step of its
+    /// background work; it must run none by itself.
+    pub fn new<S, F, Fut>(setup: Setup, store: S, sweep: F) -> Self
     where
+        S: Store,
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Swept, EngineError>> + Send + 'static,
     {
+        let waiting = Waiting::default();
         Self {
-            engine,
+            engine: Arc::new(Counted { store, waiting: waiting.clone() }),
+            waiting,
             clock: setup.clock,
             limits: setup.limits,
             sweep: Box::new(move || Box::pin(sweep())),
