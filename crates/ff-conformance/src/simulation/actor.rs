@@ -7,6 +7,7 @@ use ff_core::types::TimestampMs;
 
 use super::call::{Answer, Birth, Call, Deed, FITS_ALL, Grip, Held, LANES, Number};
 use super::flow::member;
+use super::money::is_budgeted;
 use super::waiting::{SHAPES, Wait};
 use crate::dice::Dice;
 
@@ -234,7 +235,13 @@ impl Actor for Worker {
             job.renew_at_ms = now_ms + renewal_ms;
             let grip = job.held.grip;
             self.reports += 1;
+            // Who is held to the budget spends most of it.
+            let is_budgeted = is_budgeted(scene.seed, job.held.number);
             let deed = match scene.dice.below(20) {
+                5..=14 if is_budgeted => Deed::Report {
+                    amount: scene.dice.pick(&[2, 9, 30]),
+                    key: scene.dice.chance(70).then_some(self.reports),
+                },
                 5..=8 => Deed::Report {
                     amount: scene.dice.pick(&[1, 2, 9]),
                     key: scene.dice.chance(70).then_some(self.reports),

@@ -203,7 +203,7 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
         max_replay_count: dice.pick(&[1, 10]),
     };
     let is_timed = dice.chance(15);
-    let is_budgeted = Dice::new(seed.rotate_left(5) ^ u64::from(number)).chance(25);
+    let is_budgeted = money::is_budgeted(seed, number);
     let policy = ExecutionPolicy {
         max_reclaim_count: caps.max_reclaim_count,
         max_replay_count: caps.max_replay_count,

@@ -93,6 +93,12 @@ impl Ledger {
         self.known.get(id).is_some_and(|known| known.has_deadline)
     }
 
+    /// Whether a lease is held, its promise included.
+    pub(crate) fn is_live(&self, id: &ExecutionId, at: TimestampMs) -> bool {
+        let live = self.known.get(id).and_then(|known| known.live);
+        live.is_some_and(|epoch| !self.has_lapsed(id, epoch, at))
+    }
+
     /// Whether the lease of an epoch is over by its promise.
     pub(crate) fn has_lapsed(&self, id: &ExecutionId, epoch: u64, at: TimestampMs) -> bool {
         self.known.get(id).is_some_and(|known| {

@@ -12,12 +12,14 @@
 //! longer or shorter.
 
 mod actor;
+mod budget;
 mod call;
 mod fault;
 mod flow;
 mod follower;
 mod ledger;
 mod money;
+mod quota;
 mod report;
 mod shorten;
 mod stage;

@@ -1,43 +1,39 @@
-//! Budgets and quotas: an accountant who sets them, and what must hold of caps, rates and usage.
+//! Money: an accountant who sets budgets and quotas, and the calls that are about them.
 //!
-//! A quarter of all executions name the one budget; half of the worlds hold the second lane to a
-//! quota. Workers report what they use, the accountant charges, gives back, tops up and resets, each
-//! report again under its key where its answer was lost. What the budget must then show is kept
-//! here, call by call, without the engine's rows.
-
-use std::collections::BTreeMap;
+//! A quarter of all executions name the one budget, which may begin anew by itself and may park,
+//! cancel or fail who breaches it. Half of the worlds hold the second lane to a quota, and most
+//! hold single executions to another one. Workers report what they use; the accountant charges,
+//! gives back, tops up, resets, binds and unbinds, each report again under its key where its answer
+//! was lost. What must then hold is kept in [`budget`](super::budget) and [`quota`](super::quota).
 
 use ff_core::backend::{Handle, UsageDimensions};
 use ff_core::contracts::*;
-use ff_core::machine::transition::LeaseEventKind;
-use ff_core::types::{BudgetId, ExecutionId, LaneId, QuotaPolicyId, TimestampMs};
+use ff_core::types::{BudgetId, LaneId, QuotaPolicyId, TimestampMs};
 use uuid::Uuid;
 
 use super::actor::{Actor, Next, Scene};
-use super::call::{Answer, Call, Deed, LANES, Number, Operation};
-use super::ledger::found;
-use super::stage::{Stage, answered, at_once, broken};
+use super::budget::ON_BREACH;
+use super::call::{Answer, Call, LANES, Number};
+use super::quota::POLICIES;
+use super::stage::{Stage, answered, at_once};
 use crate::dice::Dice;
 use crate::invariants::Finding;
-use crate::probe::News;
 
 /// What the budget counts.
-const DIMENSION: &str = "cents";
+pub(super) const DIMENSION: &str = "cents";
 
-/// How long a report's key is remembered.
-const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// The window of the quota.
-const WINDOW_MS: i64 = 60_000;
+/// The window of every quota.
+pub(super) const WINDOW_MS: i64 = 60_000;
 
 /// Nothing reaches this.
 const ENOUGH: u64 = 1_000_000_000;
 
 /// What lets everything through that a world without an accountant left waiting.
-pub(super) const ENOUGH_AT_REST: [Ask; 3] = [
-    Ask::CreateBudget { limit: ENOUGH },
+pub(super) const ENOUGH_AT_REST: [Ask; 4] = [
+    Ask::CreateBudget { limit: ENOUGH, on_breach: 0, every_ms: 0 },
     Ask::Raise { by: ENOUGH },
-    Ask::CreateQuota { rate: 0, cap: 0 },
+    Ask::CreateQuota { policy: 0, rate: 0, cap: 0 },
+    Ask::CreateQuota { policy: 1, rate: 0, cap: 0 },
 ];
 
 /// The budget of the world.
@@ -45,11 +41,18 @@ pub(crate) const fn budget_id() -> BudgetId {
     BudgetId::from_uuid(Uuid::from_u128(0xB0D6_E700))
 }
 
-const fn quota_id() -> QuotaPolicyId {
-    QuotaPolicyId::from_uuid(Uuid::from_u128(0x0A07_A000))
+/// Whether an execution names the budget in the world of `seed`.
+pub(crate) fn is_budgeted(seed: u64, number: Number) -> bool {
+    Dice::new(seed.rotate_left(5) ^ u64::from(number)).chance(25)
 }
 
-fn lane() -> LaneId {
+/// One of the quotas of the world.
+pub(super) fn quota_id(policy: u8) -> QuotaPolicyId {
+    QuotaPolicyId::from_uuid(Uuid::from_u128(0x0A07_A000 + u128::from(policy)))
+}
+
+/// The lane that a quota may bind.
+pub(super) fn lane() -> LaneId {
     LaneId::new(LANES[1])
 }
 
@@ -62,12 +65,20 @@ fn key_text(key: u32) -> String {
 pub(crate) enum Ask {
     CreateBudget {
         limit: u64,
+        /// What a breach does to who caused it: a place in [`ON_BREACH`].
+        on_breach: u8,
+        every_ms: u64,
     },
     CreateQuota {
+        policy: u8,
         rate: u64,
         cap: u64,
     },
-    Bind,
+    Bind {
+        to: Target,
+        policy: u8,
+    },
+    Unbind(Target),
     /// Usage that no execution is charged for.
     Report {
         amount: u64,
@@ -85,12 +96,20 @@ pub(crate) enum Ask {
     Reset,
 }
 
+/// What a quota binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Target {
+    Lane,
+    Execution(Number),
+}
+
 impl Ask {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::CreateBudget { .. } => "create_budget",
             Self::CreateQuota { .. } => "create_quota_policy",
-            Self::Bind => "bind_quota",
+            Self::Bind { .. } => "bind_quota",
+            Self::Unbind(_) => "unbind_quota",
             Self::Report { .. } => "report_usage_admin",
             Self::Spend { .. } => "record_spend",
             Self::Release(_) => "release_budget",
@@ -102,7 +121,7 @@ impl Ask {
 
 // ---- The accountant ----
 
-/// Sets limits, charges, charges again under the same key, gives back, tops up and resets.
+/// Sets limits, charges, charges again under the same key, gives back, tops up, resets, binds.
 #[derive(Debug)]
 pub(crate) struct Accountant {
     every_ms: u64,
@@ -111,6 +130,7 @@ pub(crate) struct Accountant {
     steps: Vec<Ask>,
     numbered: u32,
     last: Option<Ask>,
+    holds_single: bool,
     has_topped_up: bool,
 }
 
@@ -122,16 +142,29 @@ impl Accountant {
         let mut steps = Vec::new();
         if dice.chance(50) {
             let (rate, cap) = (dice.pick(&[0, 2, 5]), dice.pick(&[1, 2, 4]));
-            steps.extend([Ask::Bind, Ask::CreateQuota { rate, cap }]);
+            steps.push(Ask::Bind { to: Target::Lane, policy: 0 });
+            steps.push(Ask::CreateQuota { policy: 0, rate, cap });
         }
-        steps.push(Ask::CreateBudget { limit: dice.pick(&[20, 60, 200]) });
+        let holds_single = dice.chance(70);
+        if holds_single {
+            let (rate, cap) = (dice.pick(&[0, 0, 2]), dice.pick(&[1, 1, 2]));
+            steps.push(Ask::CreateQuota { policy: 1, rate, cap });
+        }
+        let every_ms = dice.pick(&[0, 0, 60_000, 240_000]);
+        steps.push(Ask::CreateBudget {
+            limit: dice.pick(&[20, 60, 200]),
+            on_breach: dice.pick(&[0, 0, 1, 2, 3]),
+            every_ms,
+        });
         Self {
             every_ms: dice.pick(&[15_000, 40_000]),
             next_ms: 0,
             steps,
             numbered: KEYS_FROM,
             last: None,
-            has_topped_up: false,
+            holds_single,
+            // A budget that begins anew by itself lets everything through in the end.
+            has_topped_up: every_ms > 0,
         }
     }
 
@@ -143,11 +176,23 @@ impl Accountant {
         let key = scene.dice.chance(70).then_some(self.numbered);
         let amount = scene.dice.pick(&[1, 5, 12, 40]);
         match scene.dice.below(100) {
-            0..=24 => Ask::Report { amount, key },
-            25..=54 => Ask::Spend { number: scene.somebody(6), amount, key },
-            55..=69 => Ask::Release(scene.somebody(6)),
-            70..=89 => Ask::Raise { by: scene.dice.pick(&[10, 50]) },
-            _ => Ask::Reset,
+            0..=17 => Ask::Report { amount, key },
+            18..=42 => Ask::Spend { number: scene.somebody(6), amount, key },
+            43..=51 => Ask::Release(scene.somebody(6)),
+            52..=67 => Ask::Raise { by: scene.dice.pick(&[10, 50]) },
+            68..=73 => Ask::Reset,
+            74..=93 if self.holds_single => {
+                // Several at once, so that they stand in each other's way.
+                let mut bind = || Ask::Bind { to: Target::Execution(scene.somebody(4)), policy: 1 };
+                self.steps.extend([bind(), bind()]);
+                bind()
+            }
+            94..=96 => Ask::Unbind(Target::Execution(scene.somebody(4))),
+            97 => Ask::Unbind(Target::Lane),
+            _ => {
+                let policy = u8::try_from(scene.dice.below(u64::from(POLICIES))).unwrap_or(0);
+                Ask::Bind { to: Target::Lane, policy }
+            }
         }
     }
 }
@@ -194,110 +239,7 @@ impl Actor for Accountant {
     fn crash(&mut self) {}
 }
 
-// ---- What is known ----
-
-/// A report that was answered.
-#[derive(Debug)]
-struct Reported<'a> {
-    amount: u64,
-    key: Option<u32>,
-    /// Whom an overage is noted for.
-    spender: Option<&'a ExecutionId>,
-    is_charged: bool,
-}
-
-/// What is known of the budget and the quota.
-#[derive(Debug, Default)]
-pub(crate) struct Money {
-    usage: u64,
-    limit: Option<u64>,
-    /// When the report of each key was accepted.
-    keys: BTreeMap<u32, TimestampMs>,
-    /// Spent beyond the limit since the last reset: by key, or by execution without one.
-    overage: BTreeMap<(ExecutionId, Option<u32>), u64>,
-    charges: BTreeMap<ExecutionId, u64>,
-    rate: u64,
-    cap: u64,
-    is_bound: bool,
-    /// Leases under the quota.
-    live: BTreeMap<ExecutionId, u64>,
-    /// When leases began under the quota.
-    began: Vec<TimestampMs>,
-}
-
-impl Money {
-    fn is_spent(&self) -> bool {
-        let spent = self.usage + self.overage.values().sum::<u64>();
-        self.limit.is_none_or(|limit| spent >= limit)
-    }
-
-    /// I17: a key counts once, what fits is accepted, and nothing else.
-    fn note_report(
-        &mut self,
-        of: &Reported<'_>,
-        answer: &Answer,
-        now: TimestampMs,
-    ) -> Result<(), Finding> {
-        let known = of.key.and_then(|key| self.keys.get(&key));
-        let is_known = known.map(|at| now.0 < at.0 + REMEMBERED_MS);
-        let fits = self.limit.is_none_or(|limit| self.usage + of.amount <= limit);
-        let is_fair = match answer.word.as_str() {
-            "AlreadyApplied" => is_known == Some(true),
-            "HardBreach" => !fits && is_known != Some(true),
-            _ => fits && is_known != Some(true),
-        };
-        if !is_fair {
-            let detail = format!(
-                "{of:?} is told {answer}; {} of {:?} spent, key known: {is_known:?}",
-                self.usage, self.limit
-            );
-            return Err(found("I17", of.spender, detail));
-        }
-        match (answer.word.as_str(), of.spender) {
-            ("AlreadyApplied", _) => {}
-            ("HardBreach", Some(spender)) => {
-                let sum = self.overage.entry((spender.clone(), of.key)).or_default();
-                *sum = of.amount + if of.key.is_some() { 0 } else { *sum };
-            }
-            ("HardBreach", None) => {}
-            _ => {
-                self.usage += of.amount;
-                if let (true, Some(spender)) = (of.is_charged, of.spender) {
-                    *self.charges.entry(spender.clone()).or_default() += of.amount;
-                }
-                if let Some(key) = of.key {
-                    self.keys.insert(key, now);
-                    self.overage.retain(|(_, own), _| *own != Some(key));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, ask: &Ask, id: Option<&ExecutionId>, word: &str) {
-        match ask {
-            Ask::CreateBudget { limit } if word == "Created" => self.limit = Some(*limit),
-            Ask::CreateQuota { rate, cap } if word == "Created" => {
-                (self.rate, self.cap) = (*rate, *cap);
-            }
-            Ask::Bind => self.is_bound = true,
-            Ask::Raise { by } => self.limit = self.limit.map(|limit| limit + by),
-            Ask::Release(_) => {
-                let charged = id.and_then(|id| self.charges.remove(id)).unwrap_or(0);
-                self.usage = self.usage.saturating_sub(charged);
-            }
-            Ask::Reset => {
-                self.usage = 0;
-                self.charges.clear();
-                self.overage.clear();
-            }
-            Ask::CreateBudget { .. }
-            | Ask::CreateQuota { .. }
-            | Ask::Report { .. }
-            | Ask::Spend { .. } => {}
-        }
-    }
-}
+// ---- The calls ----
 
 fn word_of(said: Option<&ReportUsageResult>) -> &'static str {
     match said {
@@ -309,22 +251,10 @@ fn word_of(said: Option<&ReportUsageResult>) -> &'static str {
 }
 
 impl Stage {
-    /// How long everything that is open may have to wait for the rate of the quota.
-    pub(crate) fn rationed_ms(&self) -> u64 {
-        let money = &self.money;
-        if !money.is_bound || money.rate == 0 {
-            return 0;
-        }
-        let open = self.ledger.unfinished().count() as u64;
-        (2 + 2 * open / money.rate) * WINDOW_MS.unsigned_abs()
-    }
-
-    /// Marks what the quota may have kept in line: a claim parks the head of a full lane only.
-    pub(crate) fn mark_rationed(&mut self) {
-        if self.money.is_bound {
-            for record in &mut self.history.records {
-                record.is_rationed = record.lane.as_deref() == Some(LANES[1]);
-            }
+    fn target(&mut self, target: Target) -> QuotaTarget {
+        match target {
+            Target::Lane => QuotaTarget::Lane(lane()),
+            Target::Execution(number) => QuotaTarget::Execution(self.plan(number).id.clone()),
         }
     }
 
@@ -345,15 +275,15 @@ impl Stage {
     pub(crate) fn ask_money(&mut self, now: TimestampMs, ask: &Ask) -> Result<Answer, Finding> {
         let budget_id = budget_id();
         match ask {
-            Ask::CreateBudget { limit } => {
+            Ask::CreateBudget { limit, on_breach, every_ms } => {
                 let args = CreateBudgetArgs {
                     budget_id,
                     scope_type: "sim".to_owned(),
                     scope_id: "sim".to_owned(),
                     enforcement_mode: "strict".to_owned(),
-                    on_hard_limit: "refuse".to_owned(),
+                    on_hard_limit: ON_BREACH[usize::from(*on_breach)].0.to_owned(),
                     on_soft_limit: String::new(),
-                    reset_interval_ms: 0,
+                    reset_interval_ms: *every_ms,
                     dimensions: vec![DIMENSION.to_owned()],
                     hard_limits: vec![*limit],
                     soft_limits: vec![0],
@@ -363,9 +293,9 @@ impl Stage {
                 let is_new = matches!(said, Ok(CreateBudgetResult::Created { .. }));
                 answered(&said, if is_new { "Created" } else { "AlreadySatisfied" })
             }
-            Ask::CreateQuota { rate, cap } => {
+            Ask::CreateQuota { policy, rate, cap } => {
                 let args = CreateQuotaPolicyArgs {
-                    quota_policy_id: quota_id(),
+                    quota_policy_id: quota_id(*policy),
                     window_seconds: WINDOW_MS.unsigned_abs() / 1_000,
                     max_requests_per_window: *rate,
                     max_concurrent: *cap,
@@ -375,9 +305,15 @@ impl Stage {
                 let is_new = matches!(said, Ok(CreateQuotaPolicyResult::Created { .. }));
                 answered(&said, if is_new { "Created" } else { "AlreadySatisfied" })
             }
-            Ask::Bind => {
-                let args = BindQuotaArgs::new(QuotaTarget::Lane(lane()), quota_id());
+            Ask::Bind { to, policy } => {
+                let args = BindQuotaArgs::new(self.target(*to), quota_id(*policy));
                 answered(&at_once(self.backend().bind_quota(args)), "Bound")
+            }
+            Ask::Unbind(from) => {
+                let target = self.target(*from);
+                let said = at_once(self.backend().unbind_quota(target));
+                let is_bound = matches!(said, Ok(UnbindQuotaResult::Unbound { .. }));
+                answered(&said, if is_bound { "Unbound" } else { "NotBound" })
             }
             Ask::Report { amount, key } => {
                 let mut args =
@@ -411,87 +347,5 @@ impl Stage {
                 answered(&at_once(self.backend().reset_budget(args)), "Reset")
             }
         }
-    }
-
-    /// I16: under the quota no more leases live than its cap, and no more begin than its rate. I18:
-    /// nothing that names the budget begins while it is spent, or before it exists.
-    pub(crate) fn check_leases(&mut self, news: &News) -> Result<(), Finding> {
-        for (_, event) in &news.lease_events {
-            let id = &event.execution_id;
-            match event.kind {
-                LeaseEventKind::Acquired | LeaseEventKind::Reclaimed => {}
-                LeaseEventKind::Renewed => continue,
-                LeaseEventKind::Expired | LeaseEventKind::Revoked => {
-                    self.money.live.remove(id);
-                    continue;
-                }
-            }
-            let Some(plan) = self.number_of_id(id).map(|number| self.plan(number).clone()) else {
-                continue;
-            };
-            let ledger = &self.ledger;
-            let money = &mut self.money;
-            if money.is_spent() && plan.policy.budget_ids.contains(&budget_id()) {
-                let detail = format!("begins with {} of {:?} spent", money.usage, money.limit);
-                return Err(found("I18", Some(id), detail));
-            }
-            if !money.is_bound || plan.lane != lane() {
-                continue;
-            }
-            // A lease that has lapsed lives no more, even before anybody says so.
-            money.live.retain(|own, epoch| !ledger.has_lapsed(own, *epoch, event.at));
-            money.live.insert(id.clone(), event.epoch.0);
-            money.began.push(event.at);
-            if money.cap > 0 && money.live.len() as u64 > money.cap {
-                let detail = format!("{} leases live, the cap is {}", money.live.len(), money.cap);
-                return Err(found("I16", Some(id), detail));
-            }
-            money.began.retain(|at| event.at.0 - at.0 < WINDOW_MS);
-            if money.rate > 0 && money.began.len() as u64 > money.rate {
-                let detail = format!("{:?} began, the rate is {}", money.began, money.rate);
-                return Err(found("I16", Some(id), detail));
-            }
-        }
-        Ok(())
-    }
-
-    /// I17: usage is the sum of what was accepted, each key once, and never above the limit.
-    pub(crate) fn check_money(
-        &mut self,
-        operation: &Operation,
-        answer: &Answer,
-    ) -> Result<(), Finding> {
-        let now = self.now();
-        let spender = match &operation.call {
-            Call::Hold { grip, .. } => self.execution_of(*grip),
-            Call::Money(Ask::Spend { number, .. } | Ask::Release(number)) => {
-                Some(self.plan(*number).id.clone())
-            }
-            _ => None,
-        };
-        let (amount, key, is_charged) = match &operation.call {
-            Call::Hold { deed: Deed::Report { amount, key }, .. }
-            | Call::Money(Ask::Report { amount, key }) => (*amount, *key, false),
-            Call::Money(Ask::Spend { amount, key, .. }) => (*amount, *key, true),
-            Call::Money(_) => (0, None, false),
-            _ => return Ok(()),
-        };
-        if answer.is_ok && amount > 0 {
-            let of = Reported { amount, key, spender: spender.as_ref(), is_charged };
-            self.money.note_report(&of, answer, now)?;
-        }
-        if let (Call::Money(ask), true) = (&operation.call, answer.is_ok) {
-            self.money.note(ask, spender.as_ref(), &answer.word);
-        }
-        let money = &self.money;
-        let Some(limit) = money.limit else { return Ok(()) };
-        let read = at_once(self.backend().get_budget_status(&budget_id()));
-        let read = read.map_err(|error| broken(&error))?;
-        let usage = read.usage.get(DIMENSION).copied().unwrap_or(0);
-        if usage != money.usage || usage > limit {
-            let detail = format!("usage is {usage} of {limit}, accepted {}", money.usage);
-            return Err(found("I17", None, detail));
-        }
-        Ok(())
     }
 }

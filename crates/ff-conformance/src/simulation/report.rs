@@ -19,13 +19,14 @@ pub struct Report {
     /// Seeds that ran twice and did the same.
     pub repeated: u64,
     answers: BTreeMap<(&'static str, String), u64>,
+    happened: BTreeMap<&'static str, u64>,
     faults: Counts,
     hash: u64,
     log: Vec<String>,
 }
 
 /// Operations that a full run must have seen succeed.
-const OPERATIONS: [&str; 45] = [
+const OPERATIONS: [&str; 46] = [
     "create",
     "claim",
     "issue_claim_grant",
@@ -71,6 +72,17 @@ const OPERATIONS: [&str; 45] = [
     "reset_budget",
     "create_quota_policy",
     "bind_quota",
+    "unbind_quota",
+];
+
+/// What a full run must have seen come about.
+const HAPPENINGS: [&str; 6] = [
+    "breaches_refused",
+    "breaches_parked",
+    "breaches_cancelled",
+    "breaches_failed",
+    "interval_resets",
+    "waits_for_an_own_quota",
 ];
 
 impl Report {
@@ -83,6 +95,7 @@ impl Report {
             repeated: 0,
             hash: stage.hash(),
             answers: stage.answers,
+            happened: stage.happened,
             faults: world.faults,
             log: stage.lines.unwrap_or_default(),
         }
@@ -111,13 +124,16 @@ impl Report {
         for (key, count) in done.answers {
             *self.answers.entry(key).or_default() += count;
         }
+        for (what, count) in done.happened {
+            *self.happened.entry(what).or_default() += count;
+        }
         for (fault, count) in done.faults {
             *self.faults.entry(fault).or_default() += count;
         }
         self.log.extend(done.log);
     }
 
-    /// Kinds of fault and operations that never happened.
+    /// Kinds of fault, operations and happenings that never came about.
     pub fn missing(&self) -> Vec<&'static str> {
         let faults = FAULTS
             .into_iter()
@@ -126,7 +142,9 @@ impl Report {
         let succeeded = |operation: &&str| {
             self.answers.keys().any(|(name, code)| name == operation && !code.starts_with('!'))
         };
-        faults.chain(OPERATIONS.into_iter().filter(|operation| !succeeded(operation))).collect()
+        let operations = OPERATIONS.into_iter().filter(|operation| !succeeded(operation));
+        let happenings = HAPPENINGS.into_iter().filter(|what| !self.happened.contains_key(what));
+        faults.chain(operations).chain(happenings).collect()
     }
 
     /// Each operation with its answers; a refusal is marked by `!`.
@@ -158,6 +176,9 @@ impl fmt::Display for Report {
         )?;
         for (fault, name) in FAULTS {
             write!(f, " {name}={}", self.faults.get(&fault).copied().unwrap_or(0))?;
+        }
+        for what in HAPPENINGS {
+            write!(f, " {what}={}", self.happened.get(what).copied().unwrap_or(0))?;
         }
         let mut refusals: BTreeMap<&str, u64> = BTreeMap::new();
         for ((_, code), count) in &self.answers {

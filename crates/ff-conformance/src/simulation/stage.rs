@@ -24,6 +24,7 @@ use ff_core::types::{
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use super::budget::Budget;
 use super::call::{
     Answer, Birth, CAPABILITIES, Call, Deed, Grip, Held, LANES, Number, Operation, Plan, plan,
     strings,
@@ -31,7 +32,7 @@ use super::call::{
 use super::flow::Flows;
 use super::follower::Followers;
 use super::ledger::Ledger;
-use super::money::Money;
+use super::quota::Quotas;
 use super::waiting::Waiting;
 use crate::invariants::{Finding, History, Op, Outcome, Record};
 use crate::model::Setup;
@@ -66,7 +67,10 @@ pub(crate) struct Stage {
     setup: Setup,
     pub(super) flows: Flows,
     pub(super) waiting: Waiting,
-    pub(super) money: Money,
+    pub(super) budget: Budget,
+    pub(super) quotas: Quotas,
+    /// What has come about, by the name it is counted under.
+    pub(super) happened: BTreeMap<&'static str, u64>,
     plans: BTreeMap<Number, Plan>,
     numbers: BTreeMap<Uuid, Number>,
     grips: BTreeMap<Grip, (HandleKind, HandlePayload)>,
@@ -95,7 +99,9 @@ impl Stage {
             setup,
             flows: Flows::default(),
             waiting: Waiting::default(),
-            money: Money::default(),
+            budget: Budget::default(),
+            quotas: Quotas::default(),
+            happened: BTreeMap::new(),
             plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
             grips: BTreeMap::new(),
@@ -172,7 +178,8 @@ impl Stage {
         }
         self.flows.announced(&news)?;
         self.waiting.announced(&news)?;
-        self.check_leases(&news)?;
+        self.check_spent(operation, answer, &news)?;
+        self.check_rationed(&news)?;
         let ended: Vec<ExecutionId> =
             news.completions.iter().map(|(_, event)| event.execution_id.clone()).collect();
         let number = operation.call.number().or_else(|| match &operation.call {
@@ -197,7 +204,11 @@ impl Stage {
         self.ledger
             .note(&step, news, |number: Number| plans.get(&number).map(|plan| plan.id.clone()))?;
         self.check_waiting(operation, answer, &ended)?;
-        self.check_money(operation, answer)?;
+        self.check_usage(operation, answer)?;
+        if let Call::Money(ask) = &operation.call {
+            self.check_quotas(ask, answer)?;
+        }
+        self.check_gates(operation, answer)?;
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
@@ -218,6 +229,17 @@ impl Stage {
 
     pub(super) fn execution_of(&self, grip: Grip) -> Option<ExecutionId> {
         self.grips.get(&grip).map(|(_, payload)| payload.execution_id.clone())
+    }
+
+    /// Whose lease it is, and of which attempt.
+    pub(super) fn attempt_of(&self, grip: Grip) -> Option<(ExecutionId, AttemptIndex)> {
+        let (_, payload) = self.grips.get(&grip)?;
+        Some((payload.execution_id.clone(), payload.attempt_index))
+    }
+
+    /// Counts what has come about.
+    pub(super) fn happened(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
     }
 
     pub(super) fn handle_of(&self, grip: Grip) -> Option<Handle> {
