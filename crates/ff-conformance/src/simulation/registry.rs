@@ -124,7 +124,7 @@ impl Registry {
 
 impl Stage {
     /// One call about workers.
-    pub(crate) fn ask_registry(&mut self, now: TimestampMs, ask: &Ask) -> Result<Answer, Finding> {
+    pub(crate) fn ask_registry(&self, now: TimestampMs, ask: &Ask) -> Result<Answer, Finding> {
         let instance = WorkerInstanceId::new(name_of(ask.worker()));
         match ask {
             Ask::Register { worker, offer, lanes, ttl_ms } => {
