@@ -1,7 +1,5 @@
 //! The conformance suite on the memory backend.
 
-use std::sync::Arc;
-
 use ff_backend_memory::MemoryOptions;
 use ff_conformance::harness::{Bench, Setup};
 
@@ -9,7 +7,7 @@ async fn open(setup: Setup) -> Bench {
     let options = MemoryOptions::default().clock(setup.clock.clone()).seed(setup.seed);
     let backend = options.limits(setup.limits.clone()).open();
     let swept = backend.clone();
-    Bench::new(setup, Arc::new(backend), move || std::future::ready(swept.sweep()))
+    Bench::new(setup, backend, move || std::future::ready(swept.sweep()))
 }
 
 ff_conformance::suite!(open);

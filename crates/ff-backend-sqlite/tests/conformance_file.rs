@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use ff_backend_sqlite::{Durability, SqliteOptions};
+use ff_backend_sqlite::{Durability, SqliteBackend, SqliteOptions};
 use ff_conformance::harness::{Bench, Setup};
 
 async fn open(setup: Setup) -> Bench {
@@ -21,7 +21,7 @@ async fn open(setup: Setup) -> Bench {
         let backend = swept.clone();
         async move { backend.sweep().await }
     };
-    Bench::new(setup, backend, sweep).keeping(directory)
+    Bench::new(setup, SqliteBackend::clone(&backend), sweep).keeping(directory)
 }
 
 ff_conformance::suite!(open);

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ff_backend_sqlite::SqliteOptions;
+use ff_backend_sqlite::{SqliteBackend, SqliteOptions};
 use ff_conformance::harness::{Bench, Setup};
 
 static NAMES: AtomicU64 = AtomicU64::new(0);
@@ -18,7 +18,7 @@ async fn open(setup: Setup) -> Bench {
         .sweeps(false);
     let backend = options.open().await.unwrap();
     let swept = backend.clone();
-    Bench::new(setup, backend, move || {
+    Bench::new(setup, SqliteBackend::clone(&backend), move || {
         let backend = swept.clone();
         async move { backend.sweep().await }
     })

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::Write as _;
+use std::process::{ChildStdin, Stdio};
 use std::time::Duration;
 
 use ff_backend_sqlite::SqliteOptions;
@@ -47,7 +49,8 @@ async fn a_blocked_tail_is_not_woken_by_other_streams() {
     assert!(watch.changed(Duration::from_secs(10)).await);
 }
 
-/// A second backend on the file sees a frame, and the end, while its tail waits.
+/// A second backend on the file sees a frame, and the end, while its tail waits: the other process writes when
+/// it is told to, and it is told once the tail waits.
 #[test]
 #[serial]
 fn a_tail_hears_of_what_another_process_writes() {
@@ -57,10 +60,12 @@ fn a_tail_hears_of_what_another_process_writes() {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_tail_hears_of_what_another_process_writes", "--nocapture"])
             .env("FF_STREAM_DB", &path)
+            .stdin(Stdio::piped())
             .spawn()
             .unwrap();
+        let go = child.stdin.take().unwrap();
         let stopwatch = Stopwatch::start();
-        let (seen, reason) = runtime().block_on(follow(&path));
+        let (seen, reason) = runtime().block_on(follow(&path, go));
         assert!(stopwatch.elapsed() < PATIENCE / 2, "no wait ran to its end");
         assert!(child.wait().unwrap().success());
         assert_eq!(seen, ["0", "1", "2", "3", "4"]);
@@ -76,21 +81,18 @@ fn runtime() -> tokio::runtime::Runtime {
 
 async fn write(path: &std::path::Path) {
     let engine = options(path).open().await.unwrap();
-    let held = loop {
-        if let Some(held) = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop() {
-            break held;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let held = claim(&engine, "w", 30_000, 1, Some(PATIENCE)).await.unwrap().pop().unwrap();
+    let mut told = std::io::stdin().lines();
+    let mut go = || assert_eq!(told.next().unwrap().unwrap(), "go");
     for number in 0..5 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        go();
         engine.append_frame(&held.handle, line(&number.to_string())).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(40)).await;
+    go();
     engine.complete(&held.handle, None).await.unwrap();
 }
 
-async fn follow(path: &std::path::Path) -> (Vec<String>, String) {
+async fn follow(path: &std::path::Path, mut go: ChildStdin) -> (Vec<String>, String) {
     let engine = options(path).open().await.unwrap();
     let args = work(b"x");
     let id = args.execution_id.clone();
@@ -100,7 +102,16 @@ async fn follow(path: &std::path::Path) -> (Vec<String>, String) {
         let place = StreamCursor::At(after.clone());
         let tail =
             engine.tail_stream(&id, AttemptIndex(0), place, 30_000, 100, TailVisibility::All);
-        let page = tail.await.unwrap();
+        let tell = async {
+            let watch = Stopwatch::start();
+            while !format!("{engine:?}").contains("waiters: 1,") {
+                assert!(watch.elapsed() < PATIENCE, "{engine:?}");
+                tokio::task::yield_now().await;
+            }
+            writeln!(go, "go").unwrap();
+        };
+        let (page, ()) = tokio::join!(tail, tell);
+        let page = page.unwrap();
         let Some(last) = page.frames.last() else {
             return (seen, page.closed_reason.unwrap_or_default());
         };

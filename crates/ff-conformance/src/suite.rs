@@ -11,7 +11,6 @@
 ///
 /// ```
 /// mod in_memory {
-///     use std::sync::Arc;
 ///     use ff_backend_memory::MemoryOptions;
 ///     use ff_conformance::harness::{Bench, Setup};
 ///
@@ -19,7 +18,7 @@
 ///         let options = MemoryOptions::default().clock(setup.clock.clone());
 ///         let backend = options.seed(setup.seed).limits(setup.limits.clone()).open();
 ///         let swept = backend.clone();
-///         Bench::new(setup, Arc::new(backend), move || std::future::ready(swept.sweep()))
+///         Bench::new(setup, backend, move || std::future::ready(swept.sweep()))
 ///     }
 ///
 ///     ff_conformance::suite!(open);

@@ -264,7 +264,7 @@ pub async fn a_waiting_worker_is_woken_by_a_freed_slot(bench: &Bench) {
     let claim = bench.claim().wait(Duration::from_secs(30));
 
     let (held, ()) = tokio::join!(claim.into_future(), async {
-        tokio::task::yield_now().await;
+        bench.until_waiting(1).await;
         first.complete(None).await.unwrap();
     });
 

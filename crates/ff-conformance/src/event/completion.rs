@@ -69,9 +69,7 @@ pub async fn a_subscriber_that_waits_is_woken(bench: &Bench) {
         bench.engine.subscribe_completion(beginning(), &ScannerFilter::NOOP).await.unwrap();
     let next = async { subscription.next().await.unwrap().unwrap() };
     let work = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        bench.until_waiting(1).await;
         held.complete(None).await.unwrap();
     };
 

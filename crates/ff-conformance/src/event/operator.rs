@@ -163,7 +163,7 @@ pub async fn a_subscriber_that_waits_is_woken_from_now_on(bench: &Bench) {
     let mut stream = engine.subscribe_operator_events(StreamCursor::empty(), &NOOP).await.unwrap();
 
     let (told, ()) = tokio::join!(stream.next(), async {
-        tokio::task::yield_now().await;
+        bench.until_waiting(1).await;
         change_priority(bench, &id, 2).await;
     });
 

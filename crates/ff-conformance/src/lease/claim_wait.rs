@@ -9,13 +9,11 @@ use crate::harness::{Bench, Claiming, Held, TTL_MS};
 /// Long enough that only a wake-up ends it within the suite's patience.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Lets a claim begin to wait, then lets `work` arrive.
-async fn woken_by(claiming: Claiming<'_>, work: impl Future<Output = ()>) -> Held {
+/// Lets `work` arrive once a claim waits.
+async fn woken_by(bench: &Bench, claiming: Claiming<'_>, work: impl Future<Output = ()>) -> Held {
     let claim = claiming.wait(LONG).answer();
     let work = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        bench.until_waiting(1).await;
         work.await;
     };
     let (held, ()) = tokio::join!(claim, work);
@@ -36,7 +34,7 @@ pub async fn work_that_is_there_is_not_waited_for(bench: &Bench) {
 }
 
 pub async fn a_submit_wakes_a_waiting_worker(bench: &Bench) {
-    let held = woken_by(bench.claim(), async {
+    let held = woken_by(bench, bench.claim(), async {
         bench.submit().lane("other").await;
         bench.submit().needs(&["gpu"]).await;
         bench.submit().kind("mine").await;
@@ -47,7 +45,7 @@ pub async fn a_submit_wakes_a_waiting_worker(bench: &Bench) {
 }
 
 pub async fn a_batch_of_submits_wakes_a_waiting_worker(bench: &Bench) {
-    woken_by(bench.claim(), async {
+    woken_by(bench, bench.claim(), async {
         let batch = vec![bench.submit().args(), bench.submit().args()];
         bench.engine.create_executions(batch).await.unwrap();
     })
@@ -57,7 +55,7 @@ pub async fn a_batch_of_submits_wakes_a_waiting_worker(bench: &Bench) {
 pub async fn a_lease_given_back_wakes_a_waiting_worker(bench: &Bench) {
     let held = bench.claimed().await;
 
-    let next = woken_by(bench.claim(), async { held.release().await.unwrap() }).await;
+    let next = woken_by(bench, bench.claim(), async { held.release().await.unwrap() }).await;
 
     assert_eq!(next.execution(), held.execution());
 }
@@ -65,7 +63,7 @@ pub async fn a_lease_given_back_wakes_a_waiting_worker(bench: &Bench) {
 pub async fn a_revoked_lease_wakes_a_waiting_worker(bench: &Bench) {
     let held = bench.claimed().await;
 
-    woken_by(bench.claim(), async {
+    woken_by(bench, bench.claim(), async {
         bench.engine.revoke_lease(bench.revoke_args(held.execution())).await.unwrap();
     })
     .await;
@@ -74,7 +72,7 @@ pub async fn a_revoked_lease_wakes_a_waiting_worker(bench: &Bench) {
 pub async fn a_replay_wakes_a_waiting_worker(bench: &Bench) {
     let held = bench.completed().await;
 
-    woken_by(bench.claim(), async {
+    woken_by(bench, bench.claim(), async {
         bench.replay(held.execution()).await.unwrap();
     })
     .await;
@@ -85,7 +83,7 @@ pub async fn a_lane_that_opens_wakes_a_waiting_worker(bench: &Bench) {
     bench.submit().await;
     bench.engine.set_lane_state(&lane, LaneState::Paused).await.unwrap();
 
-    woken_by(bench.claim(), async {
+    woken_by(bench, bench.claim(), async {
         bench.engine.set_lane_state(&lane, LaneState::Active).await.unwrap();
     })
     .await;
@@ -94,7 +92,7 @@ pub async fn a_lane_that_opens_wakes_a_waiting_worker(bench: &Bench) {
 pub async fn a_sweep_that_finds_a_lapsed_lease_wakes_a_waiting_worker(bench: &Bench) {
     let held = bench.claimed().await;
 
-    let next = woken_by(bench.claim(), async {
+    let next = woken_by(bench, bench.claim(), async {
         bench.advance(u64::from(TTL_MS));
         bench.sweep().await;
     })
@@ -106,9 +104,7 @@ pub async fn a_sweep_that_finds_a_lapsed_lease_wakes_a_waiting_worker(bench: &Be
 pub async fn a_batch_claim_waits_for_its_first_and_not_for_more(bench: &Bench) {
     let claim = bench.claim().wait(LONG).batch(&["a", "b"], 10);
     let submit = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        bench.until_waiting(1).await;
         bench.submit().lane("b").await;
     };
 

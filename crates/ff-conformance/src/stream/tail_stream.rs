@@ -1,11 +1,10 @@
 //! Tailing: what comes after a frame, now or as soon as it does.
 
-use std::time::Duration;
-
 use ff_core::backend::{FailureClass, TailVisibility};
 use ff_core::contracts::{StreamCursor, StreamFrames};
 use ff_core::types::{AttemptIndex, ExecutionId};
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use super::{append, at, ids, live, patch, payloads, text};
 use crate::harness::{Bench, Held, Refusal};
@@ -29,15 +28,14 @@ async fn tail_of(
     bench.engine.tail_stream(id, index, at(after), block_ms, 100, all).await.expect("a tail")
 }
 
-/// Lets a tail begin to wait, then lets `work` happen.
+/// Lets `work` happen once a tail waits.
 async fn woken_by(
+    bench: &Bench,
     tail: impl Future<Output = StreamFrames>,
     work: impl Future<Output = ()>,
 ) -> StreamFrames {
     let work = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        bench.until_waiting(1).await;
         work.await;
     };
     let (found, ()) = tokio::join!(tail, work);
@@ -62,7 +60,7 @@ pub async fn without_a_wait_nothing_is_waited_for(bench: &Bench) {
 
 pub async fn a_frame_wakes_a_waiting_tail(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         append(bench, &held, text("news")).await;
     })
     .await;
@@ -75,7 +73,7 @@ pub async fn every_tail_of_a_stream_is_woken(bench: &Bench) {
     let held = bench.claimed().await;
     let tails = join_all((0..16).map(|_| tail(bench, &held, "0-0", LONG_MS)));
     let work = async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        bench.until_waiting(16).await;
         append(bench, &held, text("news")).await;
     };
 
@@ -87,6 +85,7 @@ pub async fn every_tail_of_a_stream_is_woken(bench: &Bench) {
 /// A tail that follows a stream sees every frame once, in order, and then its end.
 pub async fn a_tail_follows_to_the_end(bench: &Bench) {
     let held = bench.claimed().await;
+    let told = watch::Sender::new(0);
     let follow = async {
         let (mut seen, mut after) = (Vec::new(), "0-0".to_owned());
         loop {
@@ -96,6 +95,7 @@ pub async fn a_tail_follows_to_the_end(bench: &Bench) {
             }
             after = page.frames.last().unwrap().id.clone();
             seen.extend(payloads(&page).into_iter().map(str::to_owned));
+            told.send_replace(seen.len());
         }
     };
     let write = async {
@@ -103,7 +103,8 @@ pub async fn a_tail_follows_to_the_end(bench: &Bench) {
             append(bench, &held, text(&number.to_string())).await;
             if number % 10 == 0 {
                 bench.advance(1);
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                told.subscribe().wait_for(|seen| *seen == number + 1).await.unwrap();
+                bench.until_waiting(1).await;
             }
         }
         held.complete(None).await.unwrap();
@@ -117,21 +118,21 @@ pub async fn a_tail_follows_to_the_end(bench: &Bench) {
 
 pub async fn the_end_wakes_a_waiting_tail(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         held.complete(None).await.unwrap();
     })
     .await;
     assert_eq!(found.closed_reason.as_deref(), Some("attempt_success"));
 
     let held = bench.claimed().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         held.fail("broken", FailureClass::Permanent).await.unwrap();
     })
     .await;
     assert_eq!(found.closed_reason.as_deref(), Some("attempt_failure"));
 
     let held = bench.claimed().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         bench.cancel(held.execution()).await.unwrap();
     })
     .await;
@@ -140,7 +141,7 @@ pub async fn the_end_wakes_a_waiting_tail(bench: &Bench) {
 
 pub async fn a_reclaim_wakes_the_tail_of_the_lost_attempt(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         bench.let_lease_expire(&held).await;
         bench.claim().await;
     })
@@ -152,7 +153,7 @@ pub async fn a_reclaim_wakes_the_tail_of_the_lost_attempt(bench: &Bench) {
 pub async fn a_sweep_that_ends_an_attempt_wakes_its_tail(bench: &Bench) {
     bench.submit().deadline(bench.after(100)).await;
     let held = bench.claim().await;
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         bench.advance(100);
         bench.sweep().await;
     })
@@ -177,7 +178,7 @@ pub async fn a_closed_stream_is_not_waited_for(bench: &Bench) {
 /// A tail may be there before its execution is.
 pub async fn a_tail_waits_for_an_attempt_to_come(bench: &Bench) {
     let id = bench.new_id();
-    let found = woken_by(tail_of(bench, &id, 0, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail_of(bench, &id, 0, "0-0", LONG_MS), async {
         bench.submit().id(&id).await;
         let held = bench.claim().await;
         append(bench, &held, text("first")).await;
@@ -189,7 +190,7 @@ pub async fn a_tail_waits_for_an_attempt_to_come(bench: &Bench) {
 
 pub async fn other_streams_do_not_end_the_wait(bench: &Bench) {
     let (held, other) = (bench.claimed().await, bench.claimed().await);
-    let found = woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
         for _ in 0..20 {
             append(bench, &other, text("elsewhere")).await;
         }
@@ -205,6 +206,7 @@ pub async fn frames_that_are_not_shown_do_not_end_the_wait(bench: &Bench) {
     let (id, index) = (held.execution(), AttemptIndex(0));
     let visibility = TailVisibility::ExcludeBestEffort;
     let found = woken_by(
+        bench,
         async {
             bench.engine.tail_stream(id, index, at("0-0"), LONG_MS, 10, visibility).await.unwrap()
         },
@@ -276,8 +278,11 @@ pub async fn a_place_that_is_no_frame_is_refused(bench: &Bench) {
 pub async fn a_tail_may_be_given_up(bench: &Bench) {
     let held = bench.claimed().await;
     for _ in 0..10 {
-        let given_up = tail(bench, &held, "0-0", LONG_MS);
-        assert!(tokio::time::timeout(Duration::from_millis(2), given_up).await.is_err());
+        tokio::select! {
+            found = tail(bench, &held, "0-0", LONG_MS) => panic!("nothing is there: {found:?}"),
+            () = bench.until_waiting(1) => {}
+        }
+        bench.until_waiting(0).await;
     }
     append(bench, &held, text("x")).await;
     assert_eq!(payloads(&tail(bench, &held, "0-0", LONG_MS).await), ["x"]);
