@@ -148,6 +148,7 @@ macro_rules! behaviours {
                     what_waits_for_a_worker_has_its_place_in_line
                     a_place_in_line_follows_priority_and_is_among_those_with_the_same_needs
                     what_is_due_stands_in_line_from_its_instant_on
+                    an_end_that_is_due_is_told_as_such_until_it_is_stored
                     a_delay_a_run_and_an_end_are_told
                     a_lease_that_runs_out_is_told_from_its_instant_on
                     a_revoked_lease_leaves_it_in_line
@@ -649,6 +650,7 @@ macro_rules! behaviours {
                 }
                 breach {
                     what_was_spent_is_kept_as_overage
+                    an_overage_that_cannot_be_added_is_refused_and_breaches_nothing
                     without_another_word_it_runs_on_and_no_new_work_starts
                     suspended_it_goes_on_after_a_top_up_with_the_same_attempt
                     it_is_cancelled_where_the_budget_says_so

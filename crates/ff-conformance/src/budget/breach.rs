@@ -30,6 +30,19 @@ pub async fn what_was_spent_is_kept_as_overage(bench: &Bench) {
     assert_eq!(overview(bench, &id).await.dimensions[0].overage, 5);
 }
 
+pub async fn an_overage_that_cannot_be_added_is_refused_and_breaches_nothing(bench: &Bench) {
+    let id = a_budget(bench, 10, |_| {}).await;
+    let held = running(bench, &id).await;
+    let most = i64::MAX.unsigned_abs();
+    bench.engine.report_usage(&held.handle, &id, tokens(most)).await.unwrap();
+
+    let refused = bench.engine.report_usage(&held.handle, &id, tokens(11));
+
+    let detail = bench.unchanged_by(refused).await.must_be_invalid();
+    assert!(detail.contains("exceeds i64::MAX"), "{detail}");
+    assert_eq!(overview(bench, &id).await.dimensions[0].overage, most);
+}
+
 pub async fn without_another_word_it_runs_on_and_no_new_work_starts(bench: &Bench) {
     let id = a_budget(bench, 10, |_| {}).await;
     let held = running(bench, &id).await;

@@ -80,6 +80,19 @@ pub async fn what_is_due_stands_in_line_from_its_instant_on(bench: &Bench) {
 
 // ---- The execution itself ----
 
+pub async fn an_end_that_is_due_is_told_as_such_until_it_is_stored(bench: &Bench) {
+    let id = bench.submit().deadline(bench.after(100)).await;
+    bench.advance(100);
+
+    let told = bench.unchanged_by(explained(bench, &id)).await;
+
+    let lifecycle = gate(&told, Gate::Lifecycle);
+    assert_eq!((lifecycle.verdict, lifecycle.evidence.len()), (GateVerdict::Closed, 0));
+    assert_eq!(told.summary, "it is due to end as expired: the next claim or sweep stores that");
+    bench.sweep().await;
+    assert_eq!(explained(bench, &id).await.summary, "it has ended: expired");
+}
+
 pub async fn a_delay_a_run_and_an_end_are_told(bench: &Bench) {
     let delayed = bench.submit().delay_until(bench.after(500)).await;
     let told = explained(bench, &delayed).await;

@@ -144,7 +144,7 @@ impl Command for ReportUsage {
                 current_usage,
                 hard_limit,
             };
-            return Ok(self.breached(seen, &budget, &deltas, transition.answer(refused), cx));
+            return self.breached(seen, &budget, &deltas, transition.answer(refused), cx);
         }
         self.applied(seen, &budget, &deltas, transition, cx.now)
     }
@@ -227,9 +227,9 @@ impl ReportUsage {
         deltas: &[(&str, u64)],
         mut transition: Transition<ReportUsageResult>,
         cx: &Context<'_>,
-    ) -> Transition<ReportUsageResult> {
+    ) -> Result<Transition<ReportUsageResult>, EngineError> {
         let ReportUsageResult::HardBreach { dimension, .. } = transition.outcome.clone() else {
-            return transition;
+            return Ok(transition);
         };
         transition = transition.change(Change::Budget(Write::CountBreach {
             budget_id: self.budget_id.clone(),
@@ -237,7 +237,7 @@ impl ReportUsage {
             is_hard: true,
             at: cx.now,
         }));
-        let Some(execution_id) = self.by.execution_id() else { return transition };
+        let Some(execution_id) = self.by.execution_id() else { return Ok(transition) };
         let mut budget = budget.clone();
         for (dimension, delta) in deltas.iter().filter(|(_, delta)| *delta > 0) {
             let overage = Overage {
@@ -252,15 +252,15 @@ impl ReportUsage {
                 at: cx.now,
             };
             let total = budget.overage.entry((*dimension).to_owned()).or_default();
-            *total = total.saturating_add(*delta);
+            *total = sum(self.by.op(), dimension, *total, *delta)?;
             transition = transition.change(Change::Budget(Write::AddOverage(Box::new(overage))));
         }
-        match breach::act(seen, &budget, &dimension, cx.now) {
+        Ok(match breach::act(seen, &budget, &dimension, cx.now) {
             Some(acted) => {
                 let outcome = transition.outcome.clone();
                 acted.after(transition).answer(outcome)
             }
             None => transition,
-        }
+        })
     }
 }

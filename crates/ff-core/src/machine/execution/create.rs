@@ -187,7 +187,7 @@ impl Create {
     pub(in crate::machine) fn decide_as_part(
         &self,
         seen: &Snapshot,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         belongs_to: &[u8],
     ) -> Result<Transition<CreateExecutionResult>, EngineError> {
         within_limits(&self.args, cx.limits, cx.now)?;

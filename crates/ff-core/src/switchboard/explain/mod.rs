@@ -38,13 +38,17 @@ fn explained(
     footprint.budget.at = now;
     footprint.suspension.open = true;
     footprint.lane = Some(lane.clone());
-    let seen = settled(reader.load(&footprint)?, now);
+    let stored = reader.load(&footprint)?;
+    let is_stored_end = stored.execution()?.is_terminal();
+    let seen = settled(stored, now);
     let execution = seen.execution()?;
 
     let (id, public) = (id.clone(), execution.public_state());
     let mut told = Explanation::new(id, public, lane, execution.priority, now);
-    told.gates.push(standing::lifecycle(execution, &seen, now));
-    told.gates.extend(standing::flow(execution, &seen));
+    let of_flow = standing::flow(execution, &seen);
+    let is_told_end = is_stored_end || of_flow.as_ref().is_some_and(stops);
+    told.gates.push(standing::lifecycle(execution, &seen, is_told_end, now));
+    told.gates.extend(of_flow);
     if !execution.is_terminal() && !execution.is_leased() {
         told.gates.push(standing::dependency(reader, execution)?);
         told.gates.push(standing::suspension(execution, &seen));

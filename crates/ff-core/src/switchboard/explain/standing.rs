@@ -14,10 +14,23 @@ use crate::types::TimestampMs;
 /// Most edges that the evidence names.
 const EDGES_MAX: usize = 100;
 
-/// The execution's row decides; an attempt that disagrees with it is told, not believed.
-pub(super) fn lifecycle(execution: &Execution, seen: &Snapshot, now: TimestampMs) -> GateReport {
+/// The execution's row decides; an attempt that disagrees with it is told, not believed. An end that is due, but not
+/// stored yet, is told as such unless another gate tells it: every other read shows the row as it is stored.
+pub(super) fn lifecycle(
+    execution: &Execution,
+    seen: &Snapshot,
+    is_told_end: bool,
+    now: TimestampMs,
+) -> GateReport {
     let attempt = seen.current.as_ref();
     match execution.state.lifecycle_phase {
+        LifecyclePhase::Terminal if !is_told_end => {
+            let outcome = execution.outcome().as_str();
+            closed(
+                Gate::Lifecycle,
+                format!("it is due to end as {outcome}: the next claim or sweep stores that"),
+            )
+        }
         LifecyclePhase::Terminal => {
             let ended =
                 GateEvidence::Ended { outcome: execution.outcome(), at: execution.ended_at };
