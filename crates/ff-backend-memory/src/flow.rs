@@ -135,7 +135,7 @@ impl Flows {
             .map(|(_, id)| id)
     }
 
-    /// Removes the edges into an execution, and their group.
+    /// Removes the edges into an execution, their group, and what the cancel of its flow waits for.
     pub(crate) fn forget(&mut self, flow: &FlowId, at: Key) {
         let gone: Vec<Uuid> = ends(&self.into, flow.0, at.1).collect();
         for id in gone {
@@ -147,6 +147,8 @@ impl Flows {
             }
         }
         self.groups.remove(&(flow.0, at.1));
+        self.unacknowledged.remove(&(flow.0, ExecutionId::from_parts(at.0, at.1).to_string()));
+        self.drop_backlog(flow);
     }
 
     /// Removes flows that ended at or before an instant and have no members any more.
@@ -229,9 +231,14 @@ impl MemorySession<'_> {
         if let Some(id) = &wanted.flow {
             seen.flow = self.flow(id)?;
         }
-        let of = wanted.flow.as_ref().or_else(|| seen.own.as_ref().map(|own| &own.id));
+        let of = if wanted.flow.is_some() { &seen.flow } else { &seen.own };
+        let of = of.as_ref().filter(|of| !of.is_terminal()).map(|of| of.id.clone());
         if let (true, Some(of)) = (wanted.standings, of) {
-            seen.standings = self.standings(of)?;
+            seen.standings = self.standings(&of)?;
+        }
+        let own = seen.own.as_ref().filter(|_| wanted.own_open).map(|own| own.id.clone());
+        if let Some(own) = own {
+            seen.standings.any_open = self.standings(&own)?.any_open;
         }
         if let Some((flow, id)) = &wanted.edge {
             seen.edge = self.edge(flow, id)?;

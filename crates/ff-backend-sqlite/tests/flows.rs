@@ -7,16 +7,19 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::backend::{CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy};
+use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::{
-    EdgeDependencyPolicy, EvaluateFlowEligibilityArgs, EvaluateFlowEligibilityResult, FlowLink,
-    FlowNode, OnSatisfied, SubmitFlowArgs,
+    CancelFlowArgs, EdgeDependencyPolicy, EvaluateFlowEligibilityArgs,
+    EvaluateFlowEligibilityResult, FlowLink, FlowNode, OnSatisfied, SubmitFlowArgs,
 };
 use ff_core::engine_backend::EngineBackend as _;
+use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::state::PublicState;
-use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace};
+use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 use support::{PATIENCE, Stopwatch, claim, options, work};
 
 async fn open(path: &Path) -> Arc<SqliteBackend> {
@@ -327,5 +330,71 @@ async fn each_damage_to_a_flow_is_found() {
 
         let fired: Vec<_> = report.failed().map(|check| check.name.as_str()).collect();
         assert!(fired.contains(&check), "{damage}: {report}");
+    }
+}
+
+fn damage(path: &Path, sql: &str, flow: &FlowId) {
+    let outside = rusqlite::Connection::open(path).unwrap();
+    assert!(outside.execute(sql, [&flow.as_bytes()[..]]).unwrap() > 0);
+}
+
+const NO_FIELDS: &str = "UPDATE ff_flow_core SET raw_fields = '[]' WHERE flow_id = ?1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_cannot_be_read_hides_no_other_from_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let mut flows = Vec::new();
+    for _ in 0..6 {
+        let args = graph(1, []);
+        engine.submit_flow(args.clone()).await.unwrap();
+        flows.push(args.flow_id);
+    }
+    flows.sort_by_key(|flow| flow.0);
+    damage(&path, NO_FIELDS, &flows[1]);
+    let partition = PartitionKey::from(&Partition { family: PartitionFamily::Flow, index: 0 });
+
+    let (mut seen, mut cursor) = (0, None);
+    loop {
+        let page = engine.list_flows(partition.clone(), cursor, 2).await.unwrap();
+        seen += page.flows.len();
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+
+    assert_eq!(seen, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_flow_that_nobody_acknowledged_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kept.db");
+    let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+    let ticking: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let engine = options(&path).clock(ticking).sweeps(false).open().await.unwrap();
+    let args = graph(2, [(0, 1)]);
+    engine.submit_flow(args.clone()).await.unwrap();
+    let header = CancelFlowArgs {
+        flow_id: args.flow_id.clone(),
+        reason: "no".to_owned(),
+        cancellation_policy: "cancel_all".to_owned(),
+        now: TimestampMs(0),
+    };
+    engine.cancel_flow_header(header).await.unwrap();
+
+    for _ in 0..6 {
+        clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+        engine.sweep().await.unwrap();
+    }
+
+    assert!(engine.describe_flow(&args.flow_id).await.unwrap().is_none(), "its time is over");
+    let outside = rusqlite::Connection::open(&path).unwrap();
+    for table in ["ff_cancel_backlog", "ff_cancel_backlog_member", "ff_pending_cancel_groups"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let left: i64 = outside.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
     }
 }

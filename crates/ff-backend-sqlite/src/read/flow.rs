@@ -151,21 +151,30 @@ pub(crate) fn flows(
         false => (statement::FLOW_LIST_ASCENDING, Vec::new()),
         true => (statement::FLOW_LIST_DESCENDING, vec![0xff; 17]),
     };
-    let after = scan.after.as_ref().map_or(edge, |after| after.as_bytes().to_vec());
-    let mut statement = prepared(conn, sql)?;
-    let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
+    let mut after = scan.after.as_ref().map_or(edge, |after| after.as_bytes().to_vec());
     let mut found = Vec::new();
-    while let Some(row) = rows.next().doing(what)? {
-        match flow_row(row) {
-            Ok(flow) => found.push(flow),
-            // One damaged row must not hide the others.
-            Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
-                tracing::error!(%detail, "a flow is left out of a list because its row cannot be read");
+    // A page that is not full tells that it is the last: what is left out is made up for.
+    loop {
+        let wanted = limit - found.len();
+        let mut statement = prepared(conn, sql)?;
+        let mut rows = statement.query(params![after, page(wanted)]).doing(what)?;
+        let mut examined = 0;
+        while let Some(row) = rows.next().doing(what)? {
+            examined += 1;
+            after = Columns::of(row).bytes()?.unwrap_or_default().to_vec();
+            match flow_row(row) {
+                Ok(flow) => found.push(flow),
+                // One damaged row must not hide the others.
+                Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+                    tracing::error!(%detail, "a flow is left out of a list because its row cannot be read");
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        if examined < wanted || found.len() == limit {
+            return Ok(found);
         }
     }
-    Ok(found)
 }
 
 pub(crate) fn flow_range(

@@ -116,8 +116,9 @@ fn settle_announced<S: Session>(
             let is_all = edges.len() < wanted;
             for OpenEdge { id, downstream } in edges {
                 after = Some(id.clone());
-                let flow_id = flow.clone();
-                step.run(session, &Resolve { flow_id, edge_id: id, downstream, outcome, run }, cx)?;
+                let (flow_id, upstream) = (flow.clone(), upstream.clone());
+                let resolve = Resolve { flow_id, edge_id: id, upstream, downstream, outcome, run };
+                step.run(session, &resolve, cx)?;
             }
             if is_all {
                 break;
