@@ -403,18 +403,22 @@ impl FlowReader for MemorySession<'_> {
         })
     }
 
-    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
-        let Some(event_id) = self.flow_rows().undispatched.first().copied() else {
-            return Ok(None);
-        };
-        let Some(Event::Completion(event)) = self.completion(event_id) else { return Ok(None) };
-        Ok(event.flow_id.clone().map(|flow_id| Announced {
-            event_id,
-            execution_id: event.execution_id.clone(),
-            flow_id,
-            outcome: Some(event.outcome),
-            run: event.run,
-        }))
+    fn announced(&mut self, after: i64, limit: usize) -> Result<Vec<Announced>, EngineError> {
+        let open = self.flow_rows().undispatched.range((Bound::Excluded(after), Bound::Unbounded));
+        let ids: Vec<i64> = open.take(limit).copied().collect();
+        let mut found = Vec::new();
+        for event_id in ids {
+            let Some(Event::Completion(event)) = self.completion(event_id) else { continue };
+            let Some(flow_id) = event.flow_id.clone() else { continue };
+            found.push(Announced {
+                event_id,
+                execution_id: event.execution_id.clone(),
+                flow_id,
+                outcome: Some(event.outcome),
+                run: event.run,
+            });
+        }
+        Ok(found)
     }
 
     fn open_edges_from(
@@ -463,11 +467,11 @@ impl FlowReader for MemorySession<'_> {
         Ok(open.take(limit).map(|edge| edge.upstream.clone()).collect())
     }
 
-    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
-        let backlog = &self.flow_rows().backlog;
-        let open = backlog.iter().filter(|(_, entry)| !entry.is_through);
-        let oldest = open.min_by_key(|(flow, entry)| (entry.at, **flow));
-        Ok(oldest.map(|(flow, _)| FlowId::from_uuid(*flow)))
+    fn cancel_backlog(&mut self, limit: usize) -> Result<Vec<FlowId>, EngineError> {
+        let open = self.flow_rows().backlog.iter().filter(|(_, entry)| !entry.is_through);
+        let mut open: Vec<_> = open.map(|(flow, entry)| (entry.at, *flow)).collect();
+        open.sort_unstable();
+        Ok(open.into_iter().take(limit).map(|(_, flow)| FlowId::from_uuid(flow)).collect())
     }
 
     fn reached_members(

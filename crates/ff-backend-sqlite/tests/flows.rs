@@ -398,3 +398,99 @@ async fn a_cancelled_flow_that_nobody_acknowledged_leaves_nothing_behind() {
         assert_eq!(left, 0, "{table}");
     }
 }
+
+/// A graph wider than a step whose root has ended, and whose rows a step therefore did not all settle.
+async fn half_way(engine: &SqliteBackend) -> SubmitFlowArgs {
+    const WIDTH: usize = 600;
+    let args = graph(WIDTH + 1, (1..=WIDTH).map(|leaf| (0, leaf)));
+    engine.submit_flow(args.clone()).await.unwrap();
+    args
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announced_end_in_a_flow_that_cannot_be_read_holds_up_no_other_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let wide = half_way(&engine).await;
+    let root = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    engine.complete(&root.handle, None).await.unwrap();
+    damage(&path, NO_FIELDS, &wide.flow_id);
+    let mut sound = graph(2, [(0, 1)]);
+    sound.nodes[0].execution.priority = 9;
+    let nodes = ids(&sound);
+    engine.submit_flow(sound).await.unwrap();
+    let first = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    assert_eq!(first.execution_id, nodes[0]);
+
+    engine.complete(&first.handle, None).await.unwrap();
+    engine.sweep().await.unwrap();
+
+    assert_eq!(state(&engine, &nodes[1]).await, PublicState::Waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decided_group_that_cannot_be_read_holds_up_no_claim() {
+    const WIDTH: usize = 600;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let mut any = graph(WIDTH + 1, (0..WIDTH).map(|leaf| (leaf, WIDTH)));
+    any.nodes[WIDTH].join = EdgeDependencyPolicy::any_of(OnSatisfied::cancel_remaining());
+    engine.submit_flow(any.clone()).await.unwrap();
+    let winner = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    engine.complete(&winner.handle, None).await.unwrap();
+    let sql = r#"UPDATE ff_edge_group SET policy = '{"kind": "nonsense"}' WHERE flow_id = ?1"#;
+    damage(&path, sql, &any.flow_id);
+
+    for _ in 0..6 {
+        let mut other = work(b"");
+        other.priority = 9;
+        engine.create_execution(other.clone()).await.unwrap();
+        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
+        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_flow_that_cannot_be_read_holds_up_no_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let wide = half_way(&engine).await;
+    let all = CancelFlowPolicy::CancelAll;
+    engine.cancel_flow(&wide.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+    damage(&path, NO_FIELDS, &wide.flow_id);
+
+    for _ in 0..6 {
+        let mut other = work(b"");
+        other.priority = 9;
+        engine.create_execution(other.clone()).await.unwrap();
+        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
+        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_cannot_be_read_holds_up_no_other_cancelled_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let (broken, sound) = (graph(2, [(0, 1)]), graph(2, [(0, 1)]));
+    engine.submit_flow(broken.clone()).await.unwrap();
+    engine.submit_flow(sound.clone()).await.unwrap();
+    damage(
+        &path,
+        "UPDATE ff_exec_core SET lifecycle_phase = 'nonsense' WHERE flow_id = ?1",
+        &broken.flow_id,
+    );
+    let all = CancelFlowPolicy::CancelAll;
+    engine.cancel_flow(&broken.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+
+    engine.cancel_flow(&sound.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+    engine.sweep().await.unwrap();
+
+    for id in ids(&sound) {
+        assert_eq!(state(&engine, &id).await, PublicState::Cancelled);
+    }
+}
