@@ -135,7 +135,7 @@ impl Flows {
             .map(|(_, id)| id)
     }
 
-    /// Removes the edges into an execution, and their group.
+    /// Removes the edges into an execution, their group, and what the cancel of its flow waits for.
     pub(crate) fn forget(&mut self, flow: &FlowId, at: Key) {
         let gone: Vec<Uuid> = ends(&self.into, flow.0, at.1).collect();
         for id in gone {
@@ -147,6 +147,8 @@ impl Flows {
             }
         }
         self.groups.remove(&(flow.0, at.1));
+        self.unacknowledged.remove(&(flow.0, ExecutionId::from_parts(at.0, at.1).to_string()));
+        self.drop_backlog(flow);
     }
 
     /// Removes flows that ended at or before an instant and have no members any more.
@@ -229,9 +231,14 @@ impl MemorySession<'_> {
         if let Some(id) = &wanted.flow {
             seen.flow = self.flow(id)?;
         }
-        let of = wanted.flow.as_ref().or_else(|| seen.own.as_ref().map(|own| &own.id));
+        let of = if wanted.flow.is_some() { &seen.flow } else { &seen.own };
+        let of = of.as_ref().filter(|of| !of.is_terminal()).map(|of| of.id.clone());
         if let (true, Some(of)) = (wanted.standings, of) {
-            seen.standings = self.standings(of)?;
+            seen.standings = self.standings(&of)?;
+        }
+        let own = seen.own.as_ref().filter(|_| wanted.own_open).map(|own| own.id.clone());
+        if let Some(own) = own {
+            seen.standings.any_open = self.standings(&own)?.any_open;
         }
         if let Some((flow, id)) = &wanted.edge {
             seen.edge = self.edge(flow, id)?;
@@ -396,18 +403,22 @@ impl FlowReader for MemorySession<'_> {
         })
     }
 
-    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
-        let Some(event_id) = self.flow_rows().undispatched.first().copied() else {
-            return Ok(None);
-        };
-        let Some(Event::Completion(event)) = self.completion(event_id) else { return Ok(None) };
-        Ok(event.flow_id.clone().map(|flow_id| Announced {
-            event_id,
-            execution_id: event.execution_id.clone(),
-            flow_id,
-            outcome: Some(event.outcome),
-            run: event.run,
-        }))
+    fn announced(&mut self, after: i64, limit: usize) -> Result<Vec<Announced>, EngineError> {
+        let open = self.flow_rows().undispatched.range((Bound::Excluded(after), Bound::Unbounded));
+        let ids: Vec<i64> = open.take(limit).copied().collect();
+        let mut found = Vec::new();
+        for event_id in ids {
+            let Some(Event::Completion(event)) = self.completion(event_id) else { continue };
+            let Some(flow_id) = event.flow_id.clone() else { continue };
+            found.push(Announced {
+                event_id,
+                execution_id: event.execution_id.clone(),
+                flow_id,
+                outcome: Some(event.outcome),
+                run: event.run,
+            });
+        }
+        Ok(found)
     }
 
     fn open_edges_from(
@@ -456,11 +467,11 @@ impl FlowReader for MemorySession<'_> {
         Ok(open.take(limit).map(|edge| edge.upstream.clone()).collect())
     }
 
-    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
-        let backlog = &self.flow_rows().backlog;
-        let open = backlog.iter().filter(|(_, entry)| !entry.is_through);
-        let oldest = open.min_by_key(|(flow, entry)| (entry.at, **flow));
-        Ok(oldest.map(|(flow, _)| FlowId::from_uuid(*flow)))
+    fn cancel_backlog(&mut self, limit: usize) -> Result<Vec<FlowId>, EngineError> {
+        let open = self.flow_rows().backlog.iter().filter(|(_, entry)| !entry.is_through);
+        let mut open: Vec<_> = open.map(|(flow, entry)| (entry.at, *flow)).collect();
+        open.sort_unstable();
+        Ok(open.into_iter().take(limit).map(|(_, flow)| FlowId::from_uuid(flow)).collect())
     }
 
     fn reached_members(

@@ -340,8 +340,8 @@ impl FlowReader for SqliteSession<'_> {
         read::flow::work(self)
     }
 
-    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
-        read::flow::announced(self)
+    fn announced(&mut self, after: i64, limit: usize) -> Result<Vec<Announced>, EngineError> {
+        read::flow::announced(self, after, limit)
     }
 
     fn open_edges_from(
@@ -367,8 +367,8 @@ impl FlowReader for SqliteSession<'_> {
         read::flow::open_upstreams_of(self, flow, downstream, limit)
     }
 
-    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
-        read::flow::cancel_backlog(self)
+    fn cancel_backlog(&mut self, limit: usize) -> Result<Vec<FlowId>, EngineError> {
+        read::flow::cancel_backlog(self, limit)
     }
 
     fn reached_members(

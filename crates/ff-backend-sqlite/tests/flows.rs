@@ -7,16 +7,19 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::backend::{CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy};
+use ff_core::clock::{Clock, ManualClock};
 use ff_core::contracts::{
-    EdgeDependencyPolicy, EvaluateFlowEligibilityArgs, EvaluateFlowEligibilityResult, FlowLink,
-    FlowNode, OnSatisfied, SubmitFlowArgs,
+    CancelFlowArgs, EdgeDependencyPolicy, EvaluateFlowEligibilityArgs,
+    EvaluateFlowEligibilityResult, FlowLink, FlowNode, OnSatisfied, SubmitFlowArgs,
 };
 use ff_core::engine_backend::EngineBackend as _;
+use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::state::PublicState;
-use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace};
+use ff_core::types::{ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 use support::{PATIENCE, Stopwatch, claim, options, work};
 
 async fn open(path: &Path) -> Arc<SqliteBackend> {
@@ -327,5 +330,167 @@ async fn each_damage_to_a_flow_is_found() {
 
         let fired: Vec<_> = report.failed().map(|check| check.name.as_str()).collect();
         assert!(fired.contains(&check), "{damage}: {report}");
+    }
+}
+
+fn damage(path: &Path, sql: &str, flow: &FlowId) {
+    let outside = rusqlite::Connection::open(path).unwrap();
+    assert!(outside.execute(sql, [&flow.as_bytes()[..]]).unwrap() > 0);
+}
+
+const NO_FIELDS: &str = "UPDATE ff_flow_core SET raw_fields = '[]' WHERE flow_id = ?1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_cannot_be_read_hides_no_other_from_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let mut flows = Vec::new();
+    for _ in 0..6 {
+        let args = graph(1, []);
+        engine.submit_flow(args.clone()).await.unwrap();
+        flows.push(args.flow_id);
+    }
+    flows.sort_by_key(|flow| flow.0);
+    damage(&path, NO_FIELDS, &flows[1]);
+    let partition = PartitionKey::from(&Partition { family: PartitionFamily::Flow, index: 0 });
+
+    let (mut seen, mut cursor) = (0, None);
+    loop {
+        let page = engine.list_flows(partition.clone(), cursor, 2).await.unwrap();
+        seen += page.flows.len();
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+
+    assert_eq!(seen, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_flow_that_nobody_acknowledged_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kept.db");
+    let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+    let ticking: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let engine = options(&path).clock(ticking).sweeps(false).open().await.unwrap();
+    let args = graph(2, [(0, 1)]);
+    engine.submit_flow(args.clone()).await.unwrap();
+    let header = CancelFlowArgs {
+        flow_id: args.flow_id.clone(),
+        reason: "no".to_owned(),
+        cancellation_policy: "cancel_all".to_owned(),
+        now: TimestampMs(0),
+    };
+    engine.cancel_flow_header(header).await.unwrap();
+
+    for _ in 0..6 {
+        clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+        engine.sweep().await.unwrap();
+    }
+
+    assert!(engine.describe_flow(&args.flow_id).await.unwrap().is_none(), "its time is over");
+    let outside = rusqlite::Connection::open(&path).unwrap();
+    for table in ["ff_cancel_backlog", "ff_cancel_backlog_member", "ff_pending_cancel_groups"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let left: i64 = outside.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+}
+
+/// A graph wider than a step whose root has ended, and whose rows a step therefore did not all settle.
+async fn half_way(engine: &SqliteBackend) -> SubmitFlowArgs {
+    const WIDTH: usize = 600;
+    let args = graph(WIDTH + 1, (1..=WIDTH).map(|leaf| (0, leaf)));
+    engine.submit_flow(args.clone()).await.unwrap();
+    args
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announced_end_in_a_flow_that_cannot_be_read_holds_up_no_other_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let wide = half_way(&engine).await;
+    let root = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    engine.complete(&root.handle, None).await.unwrap();
+    damage(&path, NO_FIELDS, &wide.flow_id);
+    let mut sound = graph(2, [(0, 1)]);
+    sound.nodes[0].execution.priority = 9;
+    let nodes = ids(&sound);
+    engine.submit_flow(sound).await.unwrap();
+    let first = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    assert_eq!(first.execution_id, nodes[0]);
+
+    engine.complete(&first.handle, None).await.unwrap();
+    engine.sweep().await.unwrap();
+
+    assert_eq!(state(&engine, &nodes[1]).await, PublicState::Waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decided_group_that_cannot_be_read_holds_up_no_claim() {
+    const WIDTH: usize = 600;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let mut any = graph(WIDTH + 1, (0..WIDTH).map(|leaf| (leaf, WIDTH)));
+    any.nodes[WIDTH].join = EdgeDependencyPolicy::any_of(OnSatisfied::cancel_remaining());
+    engine.submit_flow(any.clone()).await.unwrap();
+    let winner = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
+    engine.complete(&winner.handle, None).await.unwrap();
+    let sql = r#"UPDATE ff_edge_group SET policy = '{"kind": "nonsense"}' WHERE flow_id = ?1"#;
+    damage(&path, sql, &any.flow_id);
+
+    for _ in 0..6 {
+        let mut other = work(b"");
+        other.priority = 9;
+        engine.create_execution(other.clone()).await.unwrap();
+        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
+        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_flow_that_cannot_be_read_holds_up_no_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let wide = half_way(&engine).await;
+    let all = CancelFlowPolicy::CancelAll;
+    engine.cancel_flow(&wide.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+    damage(&path, NO_FIELDS, &wide.flow_id);
+
+    for _ in 0..6 {
+        let mut other = work(b"");
+        other.priority = 9;
+        engine.create_execution(other.clone()).await.unwrap();
+        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
+        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_cannot_be_read_holds_up_no_other_cancelled_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.db");
+    let engine = open(&path).await;
+    let (broken, sound) = (graph(2, [(0, 1)]), graph(2, [(0, 1)]));
+    engine.submit_flow(broken.clone()).await.unwrap();
+    engine.submit_flow(sound.clone()).await.unwrap();
+    damage(
+        &path,
+        "UPDATE ff_exec_core SET lifecycle_phase = 'nonsense' WHERE flow_id = ?1",
+        &broken.flow_id,
+    );
+    let all = CancelFlowPolicy::CancelAll;
+    engine.cancel_flow(&broken.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+
+    engine.cancel_flow(&sound.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+    engine.sweep().await.unwrap();
+
+    for id in ids(&sound) {
+        assert_eq!(state(&engine, &id).await, PublicState::Cancelled);
     }
 }

@@ -82,9 +82,9 @@ pub struct Census {
     pub open_suspensions: Vec<Suspension>,
     pub flows: Vec<FlowRecord>,
     pub flow_work: FlowWork,
-    pub announced: Option<Announced>,
+    pub announced: Vec<Announced>,
     pub pending_group: Option<PendingGroup>,
-    pub cancel_backlog: Option<FlowId>,
+    pub cancel_backlog: Vec<FlowId>,
     pub signal_bounds: EventBounds,
     pub registry: Registry,
     pub budgets: Vec<BudgetRecord>,
@@ -360,9 +360,9 @@ fn census(reader: &mut dyn Reader) -> Result<Census, EngineError> {
         open_suspensions: reader.open_suspensions(None, None, ALL)?,
         flows,
         flow_work: reader.flow_work()?,
-        announced: reader.announced()?,
+        announced: reader.announced(i64::MIN, ALL)?,
         pending_group: reader.pending_group()?,
-        cancel_backlog: reader.cancel_backlog()?,
+        cancel_backlog: reader.cancel_backlog(ALL)?,
     })
 }
 

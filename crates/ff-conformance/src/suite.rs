@@ -569,6 +569,7 @@ macro_rules! behaviours {
                     dependants_of_a_replayed_upstream_are_not_run_again
                     a_quorum_starts_its_count_anew
                     a_member_that_ran_is_in_line_at_once
+                    a_join_met_by_the_replay_itself_cancels_the_losers
                 }
                 resolve {
                     a_skip_runs_down_the_whole_chain
@@ -576,10 +577,12 @@ macro_rules! behaviours {
                     an_upstream_that_is_retried_decides_nothing
                     a_fan_out_of_more_than_one_step_is_seen_by_the_next_claim
                     settling_an_edge_again_changes_nothing
+                    an_edge_is_settled_by_its_own_upstream_only
                 }
                 retention {
                     an_upstream_is_kept_while_its_flow_goes_on
                     others_are_not_kept_by_a_flow_that_goes_on
+                    an_edge_from_an_upstream_that_is_gone_is_refused
                 }
                 spawn {
                     a_child_is_in_line_in_the_flow_of_its_parent

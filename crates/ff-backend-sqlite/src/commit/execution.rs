@@ -203,8 +203,11 @@ pub(super) fn put_dedup(conn: &SqliteSession<'_>, dedup: &CreateDedup) -> Result
 /// own, and edges belong to their flow. The row goes before its capabilities, so that their trigger finds nothing to do.
 pub(super) fn forget(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
     let (partition, uuid) = (id.partition(), id.uuid());
+    let values = params![partition, uuid.as_bytes(), id.as_str()];
+    run(conn, statement::CANCEL_BACKLOG_MEMBER_FORGET, "remove an execution", values)?;
     for named in [
-        // These two find the flow through the execution's row.
+        // These, and the one before, find the flow through the execution's row.
+        statement::CANCEL_BACKLOG_FORGET,
         statement::EDGE_FORGET,
         statement::EDGE_GROUP_FORGET,
         statement::EXECUTION_FORGET,

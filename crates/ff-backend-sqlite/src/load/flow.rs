@@ -36,10 +36,17 @@ pub(super) fn seen(
             None => flow::flow(conn, id)?,
         };
     }
+    let of = if wanted.flow.is_some() { &seen.flow } else { &seen.own };
     if wanted.standings
-        && let Some(of) = wanted.flow.as_ref().or_else(|| seen.own.as_ref().map(|own| &own.id))
+        && let Some(of) = of.as_ref().filter(|of| !of.is_terminal())
     {
-        seen.standings = flow::standings(conn, of)?;
+        seen.standings = flow::standings(conn, &of.id)?;
+    }
+    if wanted.own_open
+        && let Some(own) = &seen.own
+    {
+        let (from, to) = (Standing::Open, Standing::Parked);
+        seen.standings.any_open = !flow::open_members(conn, &own.id, from, to, 1)?.is_empty();
     }
     if let Some((flow_id, id)) = &wanted.edge {
         seen.edge = flow::edge(conn, flow_id, id)?;

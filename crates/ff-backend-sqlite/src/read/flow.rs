@@ -151,21 +151,30 @@ pub(crate) fn flows(
         false => (statement::FLOW_LIST_ASCENDING, Vec::new()),
         true => (statement::FLOW_LIST_DESCENDING, vec![0xff; 17]),
     };
-    let after = scan.after.as_ref().map_or(edge, |after| after.as_bytes().to_vec());
-    let mut statement = prepared(conn, sql)?;
-    let mut rows = statement.query(params![after, page(limit)]).doing(what)?;
+    let mut after = scan.after.as_ref().map_or(edge, |after| after.as_bytes().to_vec());
     let mut found = Vec::new();
-    while let Some(row) = rows.next().doing(what)? {
-        match flow_row(row) {
-            Ok(flow) => found.push(flow),
-            // One damaged row must not hide the others.
-            Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
-                tracing::error!(%detail, "a flow is left out of a list because its row cannot be read");
+    // A page that is not full tells that it is the last: what is left out is made up for.
+    loop {
+        let wanted = limit - found.len();
+        let mut statement = prepared(conn, sql)?;
+        let mut rows = statement.query(params![after, page(wanted)]).doing(what)?;
+        let mut examined = 0;
+        while let Some(row) = rows.next().doing(what)? {
+            examined += 1;
+            after = Columns::of(row).bytes()?.unwrap_or_default().to_vec();
+            match flow_row(row) {
+                Ok(flow) => found.push(flow),
+                // One damaged row must not hide the others.
+                Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+                    tracing::error!(%detail, "a flow is left out of a list because its row cannot be read");
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        if examined < wanted || found.len() == limit {
+            return Ok(found);
         }
     }
-    Ok(found)
 }
 
 pub(crate) fn flow_range(
@@ -490,12 +499,37 @@ pub(crate) fn work(conn: &SqliteSession<'_>) -> Result<FlowWork, EngineError> {
         .doing("see what flows have left to do")
 }
 
-pub(crate) fn announced(conn: &SqliteSession<'_>) -> Result<Option<Announced>, EngineError> {
-    const TABLE: &str = "ff_completion_event";
-    let what = "find an announced end";
+/// The row, unless it cannot be read: then it is left out.
+fn readable<T>(read: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+            tracing::error!(%detail, "flow work is left behind because its row cannot be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn announced(
+    conn: &SqliteSession<'_>,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Announced>, EngineError> {
+    let what = "find announced ends";
     let mut statement = prepared(conn, statement::COMPLETION_EVENT_ANNOUNCED)?;
-    let mut rows = statement.query([]).doing(what)?;
-    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let mut rows = statement.query(params![after]).doing(what)?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next().doing(what)?
+    {
+        found.extend(readable(announced_row(row))?);
+    }
+    Ok(found)
+}
+
+fn announced_row(row: &Row<'_>) -> Result<Announced, EngineError> {
+    const TABLE: &str = "ff_completion_event";
     let mut columns = Columns::of(row);
     let event_id = columns.next()?;
     let partition = columns.next()?;
@@ -503,7 +537,7 @@ pub(crate) fn announced(conn: &SqliteSession<'_>) -> Result<Option<Announced>, E
     let flow_id = flow_id(TABLE, &mut columns)?;
     let outcome = TerminalOutcome::from_wire(columns.text()?)
         .filter(|outcome| *outcome != TerminalOutcome::None);
-    Ok(Some(Announced { event_id, execution_id, flow_id, outcome, run: columns.next()? }))
+    Ok(Announced { event_id, execution_id, flow_id, outcome, run: columns.next()? })
 }
 
 pub(crate) fn open_edges_from(
@@ -528,25 +562,26 @@ pub(crate) fn open_edges_from(
 }
 
 pub(crate) fn pending_group(conn: &SqliteSession<'_>) -> Result<Option<PendingGroup>, EngineError> {
-    const TABLE: &str = "ff_pending_cancel_groups";
     let what = "find a decided group";
-    let found = {
-        let mut statement = prepared(conn, statement::PENDING_CANCEL_GROUP_FIRST)?;
-        let mut rows = statement.query([]).doing(what)?;
-        match rows.next().doing(what)? {
-            None => None,
-            Some(row) => {
-                let mut columns = Columns::of(row);
-                let flow_id = flow_id(TABLE, &mut columns)?;
-                let downstream = member(TABLE, "downstream_eid", &mut columns)?;
-                Some((flow_id, downstream, TimestampMs(columns.next()?)))
-            }
+    let mut statement = prepared(conn, statement::PENDING_CANCEL_GROUP_FIRST)?;
+    let mut rows = statement.query([]).doing(what)?;
+    while let Some(row) = rows.next().doing(what)? {
+        if let Some(found) = readable(pending_row(conn, row))? {
+            return Ok(Some(found));
         }
-    };
-    let Some((flow_id, downstream, at)) = found else { return Ok(None) };
+    }
+    Ok(None)
+}
+
+fn pending_row(conn: &SqliteSession<'_>, row: &Row<'_>) -> Result<PendingGroup, EngineError> {
+    const TABLE: &str = "ff_pending_cancel_groups";
+    let mut columns = Columns::of(row);
+    let flow_id = flow_id(TABLE, &mut columns)?;
+    let downstream = member(TABLE, "downstream_eid", &mut columns)?;
+    let at = TimestampMs(columns.next()?);
     let decided = group(conn, &flow_id, &downstream)?
         .map_or(ff_core::contracts::EdgeGroupState::Cancelled, |group| group.state());
-    Ok(Some(PendingGroup { flow_id, downstream, decided, at }))
+    Ok(PendingGroup { flow_id, downstream, decided, at })
 }
 
 pub(crate) fn open_upstreams_of(
@@ -566,12 +601,20 @@ pub(crate) fn open_upstreams_of(
     Ok(found)
 }
 
-pub(crate) fn cancel_backlog(conn: &SqliteSession<'_>) -> Result<Option<FlowId>, EngineError> {
-    let what = "find a cancelled flow";
+pub(crate) fn cancel_backlog(
+    conn: &SqliteSession<'_>,
+    limit: usize,
+) -> Result<Vec<FlowId>, EngineError> {
+    let what = "find cancelled flows";
     let mut statement = prepared(conn, statement::CANCEL_BACKLOG_FIRST)?;
     let mut rows = statement.query([]).doing(what)?;
-    let row = rows.next().doing(what)?;
-    row.map(|row| flow_id("ff_cancel_backlog", &mut Columns::of(row))).transpose()
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next().doing(what)?
+    {
+        found.extend(readable(flow_id("ff_cancel_backlog", &mut Columns::of(row)))?);
+    }
+    Ok(found)
 }
 
 /// The work of a graph is counted in loads, not in seconds.

@@ -87,3 +87,18 @@ pub async fn a_member_that_ran_is_in_line_at_once(bench: &Bench) {
 
     graph.complete(1).await;
 }
+
+pub async fn a_join_met_by_the_replay_itself_cancels_the_losers(bench: &Bench) {
+    let any = EdgeDependencyPolicy::any_of(OnSatisfied::cancel_remaining());
+    let graph = joined(bench, 2, any).await;
+    graph.fail(0).await;
+    graph.fail(1).await;
+    assert_eq!(graph.state(2).await, PublicState::Skipped);
+    graph.replay(0).await.unwrap();
+    graph.replay(1).await.unwrap();
+    graph.complete(0).await;
+
+    assert_eq!(graph.replay(2).await.unwrap(), PublicState::Waiting);
+
+    assert_eq!(graph.state(1).await, PublicState::Cancelled);
+}

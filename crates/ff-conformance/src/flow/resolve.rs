@@ -101,3 +101,30 @@ pub async fn settling_an_edge_again_changes_nothing(bench: &Bench) {
     let cascaded = bench.unchanged_by(bench.engine.cascade_completion(&payload)).await.unwrap();
     assert_eq!(cascaded, CascadeOutcome::synchronous(0, 0));
 }
+
+/// What one upstream said settles no edge of another.
+pub async fn an_edge_is_settled_by_its_own_upstream_only(bench: &Bench) {
+    let graph = graph(bench, 3, &[(0, 2), (1, 2)]).await;
+    graph.complete(0).await;
+    let seen = bench.engine.describe_flow_graph(&graph.flow).await.unwrap().unwrap();
+    let of_running =
+        seen.edges.iter().find(|edge| edge.edge.upstream_execution_id == graph.nodes[1]).unwrap();
+    for upstream in [graph.nodes[0].clone(), bench.new_id()] {
+        let args = ResolveDependencyArgs::new(
+            Partition { family: PartitionFamily::Flow, index: 0 },
+            graph.flow.clone(),
+            graph.nodes[2].clone(),
+            upstream,
+            of_running.edge.edge_id.clone(),
+            LaneId::new("n2"),
+            AttemptIndex(0),
+            "success".to_owned(),
+            bench.now(),
+        );
+
+        let foreign = bench.unchanged_by(bench.engine.resolve_dependency(args)).await;
+
+        foreign.must_be_validation(&ValidationKind::InvalidDependency);
+    }
+    assert_eq!(graph.state(2).await, PublicState::WaitingChildren);
+}

@@ -198,7 +198,7 @@ impl Command for Forget {
     type Outcome = bool;
 
     fn footprint(&self) -> Footprint {
-        let flow = super::flow::Wanted { standings: true, ..super::flow::Wanted::default() };
+        let flow = super::flow::Wanted { own_open: true, ..super::flow::Wanted::default() };
         Footprint { flow, ..Footprint::execution(&self.execution_id) }
     }
 

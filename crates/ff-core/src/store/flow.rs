@@ -80,8 +80,9 @@ pub trait FlowReader {
     /// Whether flows have anything left to do.
     fn flow_work(&mut self) -> Result<FlowWork, EngineError>;
 
-    /// The oldest announced end whose edges are not all settled.
-    fn announced(&mut self) -> Result<Option<Announced>, EngineError>;
+    /// The announced ends whose edges are not all settled, oldest first, after one. What cannot be
+    /// read is left out.
+    fn announced(&mut self, after: i64, limit: usize) -> Result<Vec<Announced>, EngineError>;
 
     /// The edges that leave an execution, count and are not settled, by id, after one.
     fn open_edges_from(
@@ -92,7 +93,8 @@ pub trait FlowReader {
         limit: usize,
     ) -> Result<Vec<OpenEdge>, EngineError>;
 
-    /// The oldest decided group whose remaining upstreams are to be cancelled.
+    /// The oldest decided group whose remaining upstreams are to be cancelled, of those that can be
+    /// read.
     fn pending_group(&mut self) -> Result<Option<PendingGroup>, EngineError>;
 
     /// The upstreams of a downstream's edges that are not settled and that have not ended.
@@ -103,8 +105,8 @@ pub trait FlowReader {
         limit: usize,
     ) -> Result<Vec<ExecutionId>, EngineError>;
 
-    /// The oldest cancelled flow that may have members to end.
-    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError>;
+    /// The cancelled flows that may have members to end, oldest first.
+    fn cancel_backlog(&mut self, limit: usize) -> Result<Vec<FlowId>, EngineError>;
 
     /// Members that the cancel of a flow reaches.
     fn reached_members(

@@ -261,9 +261,14 @@ pub(super) async fn resolve_dependency<S: Store>(
             return Err(no_dependency(&format!("its upstream ended with {}", outcome.as_str())));
         }
     };
-    let ResolveDependencyArgs { flow_id, edge_id, downstream_execution_id, .. } = args;
-    let downstream = downstream_execution_id;
-    store.execute(Resolve { flow_id, edge_id, downstream, outcome, run }).await
+    let ResolveDependencyArgs {
+        flow_id,
+        edge_id,
+        upstream_execution_id: upstream,
+        downstream_execution_id: downstream,
+        ..
+    } = args;
+    store.execute(Resolve { flow_id, edge_id, upstream, downstream, outcome, run }).await
 }
 
 /// How an execution ended, and in which run; `None` when it is gone.
@@ -312,8 +317,9 @@ pub(super) async fn cascade<S: Store>(
             return Ok(CascadeOutcome::synchronous(resolved, skipped));
         }
         for OpenEdge { id: edge_id, downstream } in edges {
-            let flow_id = flow_id.clone();
-            match store.execute(Resolve { flow_id, edge_id, downstream, outcome, run }).await? {
+            let (flow_id, upstream) = (flow_id.clone(), id.clone());
+            let resolve = Resolve { flow_id, edge_id, upstream, downstream, outcome, run };
+            match store.execute(resolve).await? {
                 ResolveDependencyOutcome::Satisfied => resolved += 1,
                 ResolveDependencyOutcome::Impossible => {
                     resolved += 1;

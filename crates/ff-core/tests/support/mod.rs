@@ -523,8 +523,9 @@ fn draw_and_apply(world: &mut World) -> Result<String, EngineError> {
 }
 
 fn resolve(world: &mut World, outcome: TerminalOutcome) -> Result<String, EngineError> {
+    let (upstream, downstream) = (upstream_id(), id());
     let command =
-        Resolve { flow_id: flow_id(), edge_id: edge_id(), downstream: id(), outcome, run: 0 };
+        Resolve { flow_id: flow_id(), edge_id: edge_id(), upstream, downstream, outcome, run: 0 };
     let answer = format!("{:?}", world.run(&command)?).to_lowercase();
     if let Some(upstream) = &mut world.rows.upstream {
         upstream.outcome = Some(outcome);

@@ -222,8 +222,9 @@ impl FlowReader for Rows {
         })
     }
 
-    fn announced(&mut self) -> Result<Option<Announced>, EngineError> {
-        Ok(self.announced.first().cloned())
+    fn announced(&mut self, after: i64, limit: usize) -> Result<Vec<Announced>, EngineError> {
+        let behind = self.announced.iter().filter(|announced| announced.event_id > after);
+        Ok(behind.take(limit).cloned().collect())
     }
 
     fn open_edges_from(
@@ -236,8 +237,8 @@ impl FlowReader for Rows {
         Ok(Vec::new())
     }
 
-    fn cancel_backlog(&mut self) -> Result<Option<FlowId>, EngineError> {
-        Ok(self.flow.as_ref().map(|flow| flow.id.clone()))
+    fn cancel_backlog(&mut self, _: usize) -> Result<Vec<FlowId>, EngineError> {
+        Ok(self.flow.iter().map(|flow| flow.id.clone()).collect())
     }
 
     fn reached_members(&mut self, _: &FlowId, _: usize) -> Result<Vec<ExecutionId>, EngineError> {

@@ -1,9 +1,10 @@
 //! Replaying an execution: an ended one runs again.
 
 use crate::EngineError;
+use crate::contracts::EdgeGroupState;
 use crate::engine_error::StateKind;
 use crate::machine::flow::resolve::{blocked, decided, put_edge, put_group};
-use crate::machine::flow::{Edge, FlowState, Group, Resolved, Standing, Wanted};
+use crate::machine::flow::{Edge, FlowState, Group, Resolved, Standing, Wanted, Write};
 use crate::machine::policy;
 use crate::machine::rows::Execution;
 use crate::machine::transition::{Event, OperatorEvent, OperatorEventKind, ReplayBranch};
@@ -105,7 +106,7 @@ impl Command for Replay {
                 let resolved = edge.resolved.map(|end| Resolved { at: cx.now, ..end });
                 transition = transition.change(put_edge(Edge { resolved, ..edge }));
             }
-            transition = transition.change(put_group(group.clone()));
+            transition = transition.change(put_group(group.clone())).change(losers(&group, cx.now));
             rows.apply(&transition.changes);
             let replayed = rows.execution()?;
             let decision = decided(replayed, rows.current.as_ref(), group.state(), cx.now);
@@ -115,6 +116,18 @@ impl Command for Replay {
         let public_state = rows.execution()?.public_state();
         Ok(transition.answer(public_state))
     }
+}
+
+/// What becomes of the upstreams that a group which counts anew has left: it may be decided by this
+/// very count, or need again those that it was about to cancel.
+fn losers(group: &Group, now: TimestampMs) -> Change {
+    let (flow_id, downstream) = (group.flow_id.clone(), group.downstream.clone());
+    let is_decided = group.state() != EdgeGroupState::Pending;
+    Change::Flow(if is_decided && group.cancels_remaining() && group.running > 0 {
+        Write::EnqueueSiblings { flow_id, downstream, at: now }
+    } else {
+        Write::DropSiblings { flow_id, downstream }
+    })
 }
 
 /// The edges into a skipped member as its upstreams stand now, and their group. What an earlier

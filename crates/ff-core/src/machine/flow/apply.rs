@@ -14,7 +14,8 @@ use crate::machine::{Change, Command, Context, Footprint, Snapshot, Transition};
 /// suspended or ended is left alone. Safe to repeat: `AlreadyApplied`. Refused in this order: a
 /// missing flow, a missing downstream (`NotFound`), a downstream of another flow
 /// (`Conflict(ExecutionAlreadyInFlow)`), an edge that was not drawn, or between others
-/// (`NotFound`), a flow that has ended (`State(FlowAlreadyTerminal)`).
+/// (`NotFound`), a flow that has ended (`State(FlowAlreadyTerminal)`), an upstream that retention
+/// has taken (`NotFound`): nobody could tell how it ended.
 #[derive(Debug, Clone)]
 pub struct Apply {
     /// The call. Kind, reference and revision are those of the drawn edge, whatever it says.
@@ -65,6 +66,10 @@ impl Command for Apply {
         if flow.is_terminal() {
             return Err(EngineError::State(StateKind::FlowAlreadyTerminal));
         }
+        let upstream =
+            seen.flow.upstream.as_ref().ok_or(EngineError::NotFound { entity: "execution" })?;
+        let ended =
+            upstream.outcome.map(|outcome| Resolved { outcome, run: upstream.run, at: cx.now });
 
         let mut group = group_of(seen, edge);
         group.running += 1;
@@ -83,10 +88,6 @@ impl Command for Apply {
         let mut seen = seen.clone();
         seen.apply(&transition.changes);
 
-        let ended = seen.flow.upstream.as_ref().and_then(|upstream| {
-            let outcome = upstream.outcome?;
-            Some(Resolved { outcome, run: upstream.run, at: cx.now })
-        });
         let settled = match ended {
             Some(end) => settled(&counting, &group, end, &seen, cx.now),
             None => match &seen.execution {

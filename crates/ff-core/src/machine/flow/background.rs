@@ -5,6 +5,8 @@
 //! edge and each member is a command of its own. Nothing is struck off before it is done, so a
 //! step may stop, or a process die, at any point.
 
+use std::collections::BTreeSet;
+
 use super::cancel::CloseBacklog;
 use super::dispatch::Dispatch;
 use super::rows::Announced;
@@ -13,7 +15,7 @@ use super::{Resolve, Upstream};
 use crate::EngineError;
 use crate::engine_error::ValidationKind;
 use crate::machine::drive::{Session, run_if_readable};
-use crate::machine::limits::FLOW_STEP_MAX;
+use crate::machine::limits::{DUE_STUCK_MAX, FLOW_STEP_MAX};
 use crate::machine::sweep::Due;
 use crate::machine::transition::{Change, Event};
 use crate::machine::{Context, Footprint};
@@ -37,18 +39,21 @@ impl FlowStep {
         FLOW_STEP_MAX.saturating_sub(self.examined)
     }
 
+    /// Answers whether the rows of the command could be read.
     fn run<S: Session, C: crate::machine::Command>(
         &mut self,
         session: &mut S,
         command: &C,
         cx: &mut Context<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         self.examined += 1;
-        if let Some(done) = run_if_readable(session, command, cx)? {
+        let done = run_if_readable(session, command, cx)?;
+        let is_readable = done.is_some();
+        if let Some(done) = done {
             self.changes.extend(done.changes);
             self.events.extend(done.events);
         }
-        Ok(())
+        Ok(is_readable)
     }
 }
 
@@ -85,25 +90,57 @@ pub fn step<S: Session>(session: &mut S, cx: &mut Context<'_>) -> Result<FlowSte
         let before = step.changes.len();
         if work.announced {
             settle_announced(session, cx, &mut step)?;
-        } else if work.groups {
+        }
+        if work.groups && step.changes.len() == before {
             cancel_siblings(session, cx, &mut step)?;
-        } else {
+        }
+        if work.backlog && step.changes.len() == before {
             cancel_members(session, cx, &mut step)?;
         }
-        // What cannot be read stands at the head for ever; it must not keep anybody busy.
+        // What cannot be read stays where it is; it must not keep anybody busy.
         if step.changes.len() == before {
             return Ok(step);
         }
     }
 }
 
-/// The oldest announcement: its edges, then itself.
+/// The oldest announcement of a flow that can be read: its edges, then itself.
 fn settle_announced<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
     step: &mut FlowStep,
 ) -> Result<(), EngineError> {
-    let Some(announced) = session.announced()? else { return Ok(()) };
+    let before = step.changes.len();
+    let mut unreadable = BTreeSet::new();
+    let (mut after, mut looked_at, mut limit) = (i64::MIN, 0, 1);
+    while looked_at < DUE_STUCK_MAX {
+        let page = session.announced(after, limit)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.event_id;
+        looked_at += page.len();
+        limit = FLOW_STEP_MAX;
+        for announced in page {
+            if unreadable.contains(&announced.flow_id.0) {
+                continue;
+            }
+            let flow = announced.flow_id.0;
+            settle_end(session, cx, step, announced)?;
+            if step.changes.len() > before || step.left() == 0 {
+                return Ok(());
+            }
+            unreadable.insert(flow);
+        }
+    }
+    Ok(())
+}
+
+/// One announcement: its edges, then itself. Where its flow cannot be read it is left as it is.
+fn settle_end<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_>,
+    step: &mut FlowStep,
+    announced: Announced,
+) -> Result<(), EngineError> {
     if let Some((outcome, run)) = end_of_run(session, &announced)? {
         let mut after = None;
         loop {
@@ -116,8 +153,13 @@ fn settle_announced<S: Session>(
             let is_all = edges.len() < wanted;
             for OpenEdge { id, downstream } in edges {
                 after = Some(id.clone());
-                let flow_id = flow.clone();
-                step.run(session, &Resolve { flow_id, edge_id: id, downstream, outcome, run }, cx)?;
+                let (flow_id, upstream) = (flow.clone(), upstream.clone());
+                let resolve = Resolve { flow_id, edge_id: id, upstream, downstream, outcome, run };
+                if !step.run(session, &resolve, cx)?
+                    && unless_corrupt(session.flow(flow))?.is_none()
+                {
+                    return Ok(());
+                }
             }
             if is_all {
                 break;
@@ -125,7 +167,19 @@ fn settle_announced<S: Session>(
         }
     }
     let Announced { event_id, flow_id, .. } = announced;
-    step.run(session, &Dispatch { event_id, flow_id }, cx)
+    step.run(session, &Dispatch { event_id, flow_id }, cx).map(drop)
+}
+
+/// What was read; `None` for rows that cannot be.
+fn unless_corrupt<T>(read: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+            tracing::error!(%detail, "a flow is left behind because its rows cannot be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The announced end, unless the upstream has begun another run since: then the end of that run
@@ -147,7 +201,7 @@ fn end_of_run<S: Session>(
     }
 }
 
-/// The oldest decided group: its remaining upstreams, then itself.
+/// The oldest decided group that can be read: its remaining upstreams, then itself.
 fn cancel_siblings<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
@@ -168,22 +222,29 @@ fn cancel_siblings<S: Session>(
     Ok(())
 }
 
-/// The oldest cancelled flow: members that its cancel reaches, then itself. A member ends because
-/// its flow's mark is settled in front of any command on it.
+/// The oldest cancelled flow with a member that can be read: members that its cancel reaches, then
+/// itself. A member ends because its flow's mark is settled in front of any command on it.
 fn cancel_members<S: Session>(
     session: &mut S,
     cx: &mut Context<'_>,
     step: &mut FlowStep,
 ) -> Result<(), EngineError> {
-    let Some(flow_id) = session.cancel_backlog()? else { return Ok(()) };
-    let wanted = step.left();
-    let mut reached = session.reached_members(&flow_id, wanted)?;
-    let is_all = reached.len() < wanted;
-    for execution_id in reached.drain(..) {
-        step.run(session, &Due { execution_id }, cx)?;
-    }
-    if is_all {
-        step.run(session, &CloseBacklog { flow_id }, cx)?;
+    let before = step.changes.len();
+    for flow_id in session.cancel_backlog(FLOW_STEP_MAX)? {
+        let wanted = step.left();
+        let Some(reached) = unless_corrupt(session.reached_members(&flow_id, wanted))? else {
+            continue;
+        };
+        let is_all = reached.len() < wanted;
+        for execution_id in reached {
+            step.run(session, &Due { execution_id }, cx)?;
+        }
+        if is_all {
+            step.run(session, &CloseBacklog { flow_id }, cx)?;
+        }
+        if step.changes.len() > before || step.left() == 0 {
+            return Ok(());
+        }
     }
     Ok(())
 }

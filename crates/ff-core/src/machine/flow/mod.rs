@@ -68,8 +68,12 @@ use crate::types::{EdgeId, ExecutionId, FlowId, LaneId, TimestampMs};
 pub struct Wanted {
     /// A flow.
     pub flow: Option<FlowId>,
-    /// How the members of that flow stand, or of the execution's own when no flow is named.
+    /// How the members of that flow stand, or of the execution's own when no flow is named. Nobody
+    /// asks it of a flow that has ended, and it is not shown.
     pub standings: bool,
+    /// Of the standings in the execution's own flow, ended or not, only whether anybody has not
+    /// ended.
+    pub own_open: bool,
     /// An edge.
     pub edge: Option<(FlowId, EdgeId)>,
     /// Of that edge, the upstream's result, if it is passed on.

@@ -18,13 +18,16 @@ use crate::types::{EdgeId, ExecutionId, FlowId, TimestampMs};
 /// A downstream whose group is satisfied comes into line; one whose group has become impossible
 /// is skipped if nobody has begun it, and goes on if its worker parked it to wait. A downstream in
 /// any other state is left alone. Safe to repeat: an edge is settled once. An edge that does not
-/// count, or an upstream that has not ended, is `Validation(InvalidDependency)`.
+/// count, or lies between others, or an upstream that has not ended, is
+/// `Validation(InvalidDependency)`.
 #[derive(Debug, Clone)]
 pub struct Resolve {
     /// The flow.
     pub flow_id: FlowId,
     /// The edge.
     pub edge_id: EdgeId,
+    /// The upstream that ended.
+    pub upstream: ExecutionId,
     /// Its downstream.
     pub downstream: ExecutionId,
     /// How the upstream ended, and in which run.
@@ -55,8 +58,12 @@ impl Command for Resolve {
         cx: &mut Context<'_>,
     ) -> Result<Transition<ResolveDependencyOutcome>, EngineError> {
         let edge = seen.flow.edge.as_ref().filter(|edge| edge.applied_at.is_some());
-        let Some(edge) = edge.filter(|edge| edge.downstream == self.downstream) else {
-            return Err(no_dependency("no edge that counts has this id"));
+        // Edges know their ends by UUID alone.
+        let is_between = |edge: &&Edge| {
+            edge.downstream == self.downstream && edge.upstream.uuid() == self.upstream.uuid()
+        };
+        let Some(edge) = edge.filter(is_between) else {
+            return Err(no_dependency("no edge between these that counts has this id"));
         };
         if self.outcome == TerminalOutcome::None {
             return Err(no_dependency("its upstream has not ended"));
@@ -223,12 +230,13 @@ mod tests {
         LEASE_END, NOW, decide, ended, interrupted, now_plus, refusal, running,
     };
     use crate::machine::flow::testing::{
-        applied, child, edge_id, flow_id, group, waiting_child, with_edge,
+        applied, child, edge, edge_id, flow_id, group, waiting_child, with_edge,
     };
     use crate::state::PublicState;
 
     fn resolve(outcome: TerminalOutcome) -> Resolve {
-        Resolve { flow_id: flow_id(), edge_id: edge_id(), downstream: child().id, outcome, run: 2 }
+        let (upstream, downstream) = (edge().upstream, child().id);
+        Resolve { flow_id: flow_id(), edge_id: edge_id(), upstream, downstream, outcome, run: 2 }
     }
 
     fn of(running: u32, policy: EdgeDependencyPolicy) -> Group {
