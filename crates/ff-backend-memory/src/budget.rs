@@ -228,6 +228,19 @@ impl State {
                     budgets.wake_quota(&id);
                 }
             }
+            Write::FreeReservations { execution_id } => {
+                let at = key(execution_id);
+                let freed: Vec<QuotaPolicyId> = budgets
+                    .reservations
+                    .keys()
+                    .filter(|(_, execution)| *execution == at)
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                for id in freed {
+                    budgets.reservations.remove(&(id.clone(), at));
+                    budgets.wake_quota(&id);
+                }
+            }
             Write::Reserve {
                 quota_policy_id,
                 execution_id,
@@ -236,6 +249,9 @@ impl State {
                 window_start,
                 active,
             } => {
+                if let Some(execution) = self.executions.get_mut(&key(execution_id)) {
+                    execution.reserves_slots = true;
+                }
                 let reserved = (quota_policy_id.clone(), key(execution_id));
                 budgets.reservations.insert(reserved, *expires_at);
                 budgets.enter(quota_policy_id, (*at, key(execution_id), 0), *window_start);

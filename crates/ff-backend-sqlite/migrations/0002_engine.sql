@@ -93,6 +93,8 @@ ALTER TABLE ff_lane_registry ADD COLUMN quota_policy_id TEXT;
 
 ALTER TABLE ff_exec_core ADD COLUMN quota_policy_id TEXT;
 ALTER TABLE ff_exec_core ADD COLUMN takes_slots INTEGER NOT NULL DEFAULT 0;
+-- Set by a reservation, so that the end of an execution that has none looks for none.
+ALTER TABLE ff_exec_core ADD COLUMN reserves_slots INTEGER NOT NULL DEFAULT 0;
 -- The gate that it waits behind; means something only while it is blocked by a budget or a quota.
 ALTER TABLE ff_exec_core ADD COLUMN parked_by TEXT;
 
@@ -405,6 +407,8 @@ CREATE INDEX ff_budget_policy_reset ON ff_budget_policy (next_reset_at_ms) WHERE
 CREATE INDEX ff_budget_usage_dedup_expiry ON ff_budget_usage_dedup (expires_at_ms);
 
 CREATE INDEX ff_quota_admitted_expiry ON ff_quota_admitted (expires_at_ms);
+
+CREATE INDEX ff_quota_admitted_execution ON ff_quota_admitted (execution_id);
 
 CREATE INDEX ff_quota_window_order ON ff_quota_window (quota_policy_id, admitted_at_ms);
 

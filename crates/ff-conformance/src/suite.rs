@@ -670,6 +670,7 @@ macro_rules! behaviours {
                     a_released_slot_goes_to_the_next_and_twice_is_once
                     the_rate_is_not_refunded
                     the_end_of_an_execution_frees_its_reservation
+                    the_reservation_of_an_execution_that_is_forgotten_stays_free
                     a_cap_on_an_unknown_policy_stores_one_without_limits
                 }
                 create_budget {
@@ -702,6 +703,10 @@ macro_rules! behaviours {
                     a_scheduler_is_granted_nothing_behind_a_closed_gate
                     a_parked_execution_can_be_cancelled_and_expires
                     a_sweep_puts_back_what_there_is_room_for
+                    the_end_of_an_execution_with_a_reservation_opens_the_quota
+                    a_reservation_does_not_keep_its_own_execution_waiting
+                    an_admission_under_a_shorter_window_shortens_nobody_else_s
+                    an_overage_that_is_dropped_opens_the_budget
                 }
                 report_usage {
                     the_hard_limit_itself_is_within_and_one_more_is_a_breach

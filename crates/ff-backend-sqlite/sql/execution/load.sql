@@ -18,6 +18,7 @@ SELECT
     e.gate_key,
     e.quota_policy_id,
     e.takes_slots,
+    e.reserves_slots,
     e.flow_id,
     e.attempt_index,
     e.attempt_count,

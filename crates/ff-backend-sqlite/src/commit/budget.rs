@@ -4,14 +4,14 @@ use ff_core::EngineError;
 use ff_core::contracts::ReportUsageResult;
 use ff_core::machine::budget::{BudgetPolicy, GateKey, Overage, Write};
 use ff_core::types::{BudgetId, ExecutionId, QuotaPolicyId, TimestampMs};
-use rusqlite::params;
+use rusqlite::{Params, params};
 use serde_json::json;
 
 use super::run;
 use crate::error::Doing as _;
 use crate::load::budget::{report_key, signed};
 use crate::session::{SqliteSession, prepared};
-use crate::statement;
+use crate::statement::{self, Named};
 
 pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineError> {
     match write {
@@ -71,6 +71,7 @@ pub(super) fn write(conn: &SqliteSession<'_>, write: &Write) -> Result<(), Engin
         | Write::BindExecution { .. }
         | Write::Admit { .. }
         | Write::FreeSlots { .. }
+        | Write::FreeReservations { .. }
         | Write::Reserve { .. }
         | Write::DropReservation { .. }
         | Write::WakeQuota { .. } => write_quota(conn, write)?,
@@ -209,10 +210,12 @@ fn write_quota(conn: &SqliteSession<'_>, write: &Write) -> Result<(), EngineErro
             }
         }
         Write::FreeSlots { execution_id } => free_slots(conn, execution_id)?,
+        Write::FreeReservations { execution_id } => free_reservations(conn, execution_id)?,
         Write::Reserve { quota_policy_id, execution_id, at, expires_at, window_start, active } => {
             let quota = quota_policy_id.to_string();
             let values = params![quota, execution_id.as_str(), at.0, expires_at.0];
             run(conn, statement::QUOTA_RESERVATION_PUT, "reserve a slot", values)?;
+            mark_reserved(conn, execution_id, true)?;
             enter(conn, &quota, "", execution_id, *at, *window_start)?;
             if let Some(active) = active {
                 let values = params![quota, signed(*active), at.0];
@@ -248,23 +251,42 @@ fn enter(
 }
 
 fn free_slots(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
-    let what = "free slots";
     let (partition, uuid) = (id.partition(), id.uuid().into_bytes());
-    let mut freed: Vec<String> = Vec::new();
-    {
-        let mut statement = prepared(conn, statement::QUOTA_SLOT_FREE)?;
-        let mut rows = statement.query(params![partition, uuid]).doing(what)?;
-        while let Some(row) = rows.next().doing(what)? {
-            freed.push(row.get(0).doing(what)?);
-        }
+    let freed = quotas_of(conn, statement::QUOTA_SLOT_FREE, params![partition, uuid])?;
+    run(conn, statement::QUOTA_SLOT_MARK, "free slots", params![partition, uuid, false])?;
+    freed.iter().try_for_each(|quota| wake_quota(conn, quota))
+}
+
+fn free_reservations(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<(), EngineError> {
+    let freed = quotas_of(conn, statement::QUOTA_RESERVATION_FREE, params![id.as_str()])?;
+    mark_reserved(conn, id, false)?;
+    freed.iter().try_for_each(|quota| wake_quota(conn, quota))
+}
+
+fn mark_reserved(
+    conn: &SqliteSession<'_>,
+    id: &ExecutionId,
+    is_reserved: bool,
+) -> Result<(), EngineError> {
+    let values = params![id.partition(), id.uuid().into_bytes(), is_reserved];
+    run(conn, statement::QUOTA_RESERVATION_MARK, "reserve a slot", values).map(drop)
+}
+
+/// Frees what a statement frees; answers the quotas it names.
+fn quotas_of(
+    conn: &SqliteSession<'_>,
+    free: Named,
+    values: impl Params,
+) -> Result<Vec<QuotaPolicyId>, EngineError> {
+    let what = "free slots";
+    let mut statement = prepared(conn, free)?;
+    let mut rows = statement.query(values).doing(what)?;
+    let mut freed = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        let quota: String = row.get(0).doing(what)?;
+        freed.extend(QuotaPolicyId::parse(&quota).ok());
     }
-    run(conn, statement::QUOTA_SLOT_MARK, what, params![partition, uuid, false])?;
-    for quota in freed {
-        if let Ok(id) = QuotaPolicyId::parse(&quota) {
-            wake_quota(conn, &id)?;
-        }
-    }
-    Ok(())
+    Ok(freed)
 }
 
 fn wake_quota(conn: &SqliteSession<'_>, id: &QuotaPolicyId) -> Result<(), EngineError> {

@@ -269,6 +269,7 @@ mod tests {
             gate_key: String::new(),
             quota_policy_id: None,
             takes_slots: false,
+            reserves_slots: false,
             tags: BTreeMap::new(),
             state: state::waiting(AttemptState::PendingFirstAttempt),
             blocking_detail: None,

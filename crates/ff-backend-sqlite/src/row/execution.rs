@@ -129,6 +129,7 @@ pub(crate) fn execution(
         }
     };
     let takes_slots = columns.next()?;
+    let reserves_slots = columns.next()?;
     let flow_id = match columns.bytes()? {
         None => None,
         Some(bytes) => Some(Uuid::from_slice(bytes).map_err(|_| wrong("flow_id", &Hex(bytes)))?),
@@ -215,6 +216,7 @@ pub(crate) fn execution(
         gate_key,
         quota_policy_id,
         takes_slots,
+        reserves_slots,
         tags: fields.tags.tags,
         blocking_detail: fields.blocking_detail,
         attempt_index,

@@ -136,6 +136,27 @@ pub async fn the_end_of_an_execution_frees_its_reservation(bench: &Bench) {
     assert_eq!(admit(bench, &id, &bench.new_id(), 0, 1).await, CheckAdmissionResult::Admitted);
 }
 
+pub async fn the_reservation_of_an_execution_that_is_forgotten_stays_free(bench: &Bench) {
+    let id = unknown(bench);
+    let month = |execution_id| CheckAdmissionArgs {
+        execution_id,
+        now: bench.now(),
+        window_seconds: 31 * 24 * 60 * 60,
+        rate_limit: 0,
+        concurrency_cap: 1,
+        jitter_ms: None,
+    };
+    let execution = bench.submit().await;
+    bench.engine.check_admission(&id, "", month(execution.clone())).await.unwrap();
+    bench.cancel(&execution).await.unwrap();
+    bench.advance(25 * 60 * 60 * 1_000);
+
+    bench.sweep().await;
+
+    let answer = bench.engine.check_admission(&id, "", month(bench.new_id())).await.unwrap();
+    assert_eq!(answer, CheckAdmissionResult::Admitted);
+}
+
 pub async fn a_cap_on_an_unknown_policy_stores_one_without_limits(bench: &Bench) {
     let (capped, plain) = (unknown(bench), unknown(bench));
 

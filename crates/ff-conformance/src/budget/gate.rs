@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use ff_core::backend::{FailureClass, HandleKind};
 use ff_core::contracts::{
-    ClaimForWorkerArgs, ClaimForWorkerOutcome, QuotaTarget, ReleaseBudgetArgs,
+    CheckAdmissionArgs, CheckAdmissionResult, ClaimForWorkerArgs, ClaimForWorkerOutcome,
+    QuotaTarget, RecordSpendArgs, ReleaseBudgetArgs, ReportUsageResult,
 };
 use ff_core::engine_error::{ContentionKind, StateKind};
 use ff_core::state::{BlockingReason, EligibilityState, PublicState};
 use ff_core::types::{BudgetId, LaneId, WorkerId, WorkerInstanceId};
 
 use super::{
-    a_bound_lane, a_budget, a_quota, bind, bound, overview, quota_overview, raise, report, spend,
+    TOKENS, a_bound_lane, a_budget, a_quota, admit, bind, bound, overview, quota_overview, raise,
+    report, spend,
 };
 use crate::harness::{Bench, LANE, Refusal, fixed};
 
@@ -347,4 +349,72 @@ pub async fn a_sweep_puts_back_what_there_is_room_for(bench: &Bench) {
 
     assert_eq!(bench.state(&waiting).await, PublicState::Waiting);
     assert_eq!(bench.causes(&waiting).await, ["created", "budget_spent", "room_again"]);
+}
+
+pub async fn the_end_of_an_execution_with_a_reservation_opens_the_quota(bench: &Bench) {
+    let id = a_bound_lane(bench, 0, 1).await;
+    let reserved = bench.submit().lane("other").await;
+    admit(bench, &id, &reserved, 0, 1).await;
+    let waiting = bench.submit().await;
+    bench.claim().nothing().await;
+
+    bench.cancel(&reserved).await.unwrap();
+
+    assert_eq!(*bench.claim().await.execution(), waiting);
+}
+
+pub async fn a_reservation_does_not_keep_its_own_execution_waiting(bench: &Bench) {
+    let id = a_quota(bench, 0, 1).await;
+    let first = bench.submit().await;
+    let waiting = bench.submit().await;
+    for execution in [&first, &waiting] {
+        bind(bench, QuotaTarget::Execution(execution.clone()), &id).await;
+    }
+    let first = bench.claim().await;
+    bench.claim().nothing().await;
+    first.complete(None).await.unwrap();
+
+    let answer = admit(bench, &id, &waiting, 0, 1).await;
+
+    assert_eq!(answer, CheckAdmissionResult::Admitted);
+    assert_eq!(*bench.claim().await.execution(), waiting);
+}
+
+pub async fn an_admission_under_a_shorter_window_shortens_nobody_else_s(bench: &Bench) {
+    let id = a_bound_lane(bench, 2, 0).await;
+    bench.completed().await;
+    bench.completed().await;
+    bench.advance(2_000);
+    let args = CheckAdmissionArgs {
+        execution_id: bench.new_id(),
+        now: bench.now(),
+        window_seconds: 1,
+        rate_limit: 1,
+        concurrency_cap: 0,
+        jitter_ms: None,
+    };
+    let answer = bench.engine.check_admission(&id, "", args).await.unwrap();
+    assert_eq!(answer, CheckAdmissionResult::Admitted);
+
+    bench.submit().await;
+
+    bench.claim().nothing().await;
+}
+
+pub async fn an_overage_that_is_dropped_opens_the_budget(bench: &Bench) {
+    let id = a_budget(bench, 10, |_| {}).await;
+    let spender = bench.new_id();
+    let keyed = |tokens| {
+        let deltas = [(TOKENS.to_owned(), tokens)].into();
+        RecordSpendArgs::new(id.clone(), spender.clone(), deltas, "call-1")
+    };
+    let answer = bench.engine.record_spend(keyed(11)).await.unwrap();
+    assert!(matches!(answer, ReportUsageResult::HardBreach { .. }));
+    let waiting = bound(bench, &id).await;
+    bench.claim().nothing().await;
+
+    let answer = bench.engine.record_spend(keyed(9)).await.unwrap();
+
+    assert_eq!(answer, ReportUsageResult::Ok);
+    assert_eq!(*bench.claim().await.execution(), waiting);
 }

@@ -35,6 +35,8 @@ pub struct Execution {
     pub quota_policy_id: Option<QuotaPolicyId>,
     /// Whether its lease takes slots of quotas.
     pub takes_slots: bool,
+    /// Whether `check_admission` reserved a slot of a quota for it; its end frees what is left.
+    pub reserves_slots: bool,
     pub tags: BTreeMap<String, String>,
     pub state: StateVector,
     pub blocking_detail: Option<String>,

@@ -65,6 +65,13 @@ impl<T> Transition<T> {
         } else {
             self
         };
+        let this = if before.reserves_slots && after.is_terminal() {
+            after.reserves_slots = false;
+            let execution_id = before.id.clone();
+            this.change(Change::Budget(budget::Write::FreeReservations { execution_id }))
+        } else {
+            this
+        };
         let moved = before.state != after.state;
         let row =
             moved.then(|| TransitionRow::between(Some(before.public_state()), &after, now, cause));

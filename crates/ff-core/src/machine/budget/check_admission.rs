@@ -1,6 +1,7 @@
 //! Reserving a place under the limits that the caller gives.
 
-use super::{QuotaPolicy, QuotaRule, Wanted, Write, fitting, invalid};
+use super::reopen::waits_for_quota;
+use super::{QuotaPolicy, QuotaRule, Wanted, Write, fitting, invalid, reopen};
 use crate::EngineError;
 use crate::contracts::{CheckAdmissionArgs, CheckAdmissionResult};
 use crate::machine::limits::{DELAY_MAX_MS, QUOTA_WINDOW_MAX_SECONDS};
@@ -42,7 +43,8 @@ impl Command for CheckAdmission {
             Some(self.args.execution_id.clone()),
             Some(self.rule()),
         ));
-        Footprint { budget: Wanted { quota, ..Wanted::default() }, ..Footprint::default() }
+        let budget = Wanted { quota, ..Wanted::default() };
+        Footprint { budget, ..Footprint::execution(&self.args.execution_id) }
     }
 
     fn decide(
@@ -91,12 +93,20 @@ impl Command for CheckAdmission {
                 updated_at: cx.now,
             })));
         }
+        // Its own reservation would keep the gate closed that it waits behind: it is asked again at
+        // the next claim.
+        if let Some(execution) = seen.execution.as_ref().filter(|row| waits_for_quota(row)) {
+            transition = reopen::back_in_line(transition, execution, cx.now);
+        }
+        // The policy counts its own window, however short the caller's is.
+        let policy = quota.policy.as_ref().map(|policy| QuotaRule::of(policy).window_start(cx.now));
+        let window_start = rule.window_start(cx.now);
         Ok(transition.change(Change::Budget(Write::Reserve {
             quota_policy_id: self.quota_policy_id.clone(),
             execution_id: args.execution_id.clone(),
             at: cx.now,
             expires_at: later(cx.now, rule.window),
-            window_start: rule.window_start(cx.now),
+            window_start: policy.map_or(window_start, |start| start.min(window_start)),
             active,
         })))
     }

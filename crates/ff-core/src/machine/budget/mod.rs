@@ -254,6 +254,8 @@ pub enum Write {
         active: u64,
         at: TimestampMs,
     },
+    /// The execution ended: what is reserved for it is free, and its gates are due for a look.
+    FreeReservations { execution_id: ExecutionId },
     /// An execution waits behind a gate; its own row is written beside this.
     Park { execution_id: ExecutionId, lane: LaneId, gate: GateKey, look_at: TimestampMs },
     /// When a gate is looked at next: by a claim on its lane, and by a sweep.
@@ -270,7 +272,10 @@ impl Write {
     /// Whether a worker that found nothing may now find something.
     pub fn opens_work(&self) -> bool {
         match self {
-            Self::FreeSlots { .. } | Self::WakeBudget { .. } | Self::WakeQuota { .. } => true,
+            Self::FreeSlots { .. }
+            | Self::FreeReservations { .. }
+            | Self::WakeBudget { .. }
+            | Self::WakeQuota { .. } => true,
             // A gate to be looked at before long may open by itself.
             Self::PutGate { look_at, .. } | Self::Park { look_at, .. } => *look_at != NEVER,
             Self::BindLane { quota_policy_id, .. } => quota_policy_id.is_none(),

@@ -124,6 +124,11 @@ pub fn is_parked(execution: &Execution) -> bool {
         )
 }
 
+/// Whether an execution waits for a quota, its own or its lane's.
+pub(super) fn waits_for_quota(execution: &Execution) -> bool {
+    is_parked(execution) && execution.state.eligibility_state == EligibilityState::BlockedByQuota
+}
+
 pub(super) fn back_in_line<T>(
     transition: Transition<T>,
     execution: &Execution,

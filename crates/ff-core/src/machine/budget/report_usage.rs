@@ -214,7 +214,10 @@ impl ReportUsage {
         transition = transition.change(Change::Budget(remember));
         if seen.budget.has_overage {
             let (budget_id, key) = (budget_id.clone(), key.to_owned());
-            transition = transition.change(Change::Budget(Write::DropOverage { budget_id, key }));
+            let drop = Write::DropOverage { budget_id: budget_id.clone(), key };
+            transition = transition
+                .change(Change::Budget(drop))
+                .change(Change::Budget(Write::WakeBudget { budget_id }));
         }
         Ok(transition)
     }

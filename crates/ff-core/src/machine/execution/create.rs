@@ -114,6 +114,7 @@ impl Create {
             gate_key,
             quota_policy_id: None,
             takes_slots: false,
+            reserves_slots: false,
             tags: args
                 .tags
                 .iter()

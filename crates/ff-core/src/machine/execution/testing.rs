@@ -49,6 +49,7 @@ pub(crate) fn execution() -> Execution {
         gate_key: String::new(),
         quota_policy_id: None,
         takes_slots: false,
+        reserves_slots: false,
         tags: BTreeMap::new(),
         state: state::waiting(AttemptState::PendingFirstAttempt),
         blocking_detail: None,

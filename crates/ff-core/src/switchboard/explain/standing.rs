@@ -230,7 +230,7 @@ mod tests {
     use crate::machine::rows::AttemptOutcome;
 
     fn told(seen: &Snapshot) -> GateReport {
-        lifecycle(seen.execution().unwrap(), seen, NOW)
+        lifecycle(seen.execution().unwrap(), seen, true, NOW)
     }
 
     fn is_inconsistent(report: &GateReport) -> bool {
