@@ -173,7 +173,7 @@ impl OldAge<'_> {
             .map(|(id, _)| id)
             .collect();
         let is_over = due.len() == rest.ends.len();
-        self.kept(rest, &census, &due)?;
+        kept(rest, &census, &due)?;
         for id in due {
             self.gone(id, rest.records.get(id))?;
         }
@@ -194,36 +194,6 @@ impl OldAge<'_> {
         if is_over && events_over && !(left.is_empty() && census.registry.history.is_empty()) {
             let history = census.registry.history.len();
             let detail = format!("flows {left:?} and {history} lines of the registry are left");
-            return Err(i35(None, detail));
-        }
-        Ok(())
-    }
-
-    /// What is not due is stored as it was.
-    fn kept(
-        &self,
-        rest: &Rest,
-        census: &Census,
-        due: &BTreeSet<&ExecutionId>,
-    ) -> Result<(), Finding> {
-        for record in &census.executions {
-            let id = &record.execution.id;
-            if due.contains(id) {
-                return Err(i35(Some(id), "its retention is over, and it is stored".to_owned()));
-            }
-            if record.claim_grant.is_some() || record.reclaim_grant.is_some() {
-                return Err(i35(Some(id), "a grant outlived its time".to_owned()));
-            }
-            let before = rest.records.get(id);
-            if before != Some(record) {
-                let detail = format!("was changed by time alone: {before:?}, now {record:?}");
-                return Err(i35(Some(id), detail));
-            }
-        }
-        let stored = census.executions.len();
-        if stored + due.len() != rest.records.len() {
-            let was = rest.records.len();
-            let detail = format!("{was} were stored, {} are due, {stored} are left", due.len());
             return Err(i35(None, detail));
         }
         Ok(())
@@ -294,4 +264,29 @@ impl OldAge<'_> {
         }
         Ok(())
     }
+}
+
+/// What is not due is stored as it was.
+fn kept(rest: &Rest, census: &Census, due: &BTreeSet<&ExecutionId>) -> Result<(), Finding> {
+    for record in &census.executions {
+        let id = &record.execution.id;
+        if due.contains(id) {
+            return Err(i35(Some(id), "its retention is over, and it is stored".to_owned()));
+        }
+        if record.claim_grant.is_some() || record.reclaim_grant.is_some() {
+            return Err(i35(Some(id), "a grant outlived its time".to_owned()));
+        }
+        let before = rest.records.get(id);
+        if before != Some(record) {
+            let detail = format!("was changed by time alone: {before:?}, now {record:?}");
+            return Err(i35(Some(id), detail));
+        }
+    }
+    let stored = census.executions.len();
+    if stored + due.len() != rest.records.len() {
+        let was = rest.records.len();
+        let detail = format!("{was} were stored, {} are due, {stored} are left", due.len());
+        return Err(i35(None, detail));
+    }
+    Ok(())
 }
