@@ -119,6 +119,38 @@ fn a_signal_may_come_before_the_work_suspends() {
 }
 
 #[test]
+fn a_used_waitpoint_is_waited_for_under_its_own_key() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    let script = format!(
+        "[ -z \"$FF_SIGNALS_FILE\" ] || exec cat \"$FF_SIGNALS_FILE\"; \
+         set -- $({FF} task waitpoint); \
+         {FF} task suspend --use $1 --key other 2> '{}'; [ $? = 2 ] || exit 65; \
+         {FF} task suspend --use $1",
+        store.path("refused").display()
+    );
+    let _worker = store.worker(&[], &script);
+    store.wait_for_state(&id, "suspended");
+
+    let told = std::fs::read_to_string(store.path("refused")).unwrap();
+    assert!(told.contains("opened with --key callback"), "{told}");
+    let found = store.run(&["wait", "token", &id, "--json"]).json();
+    assert_eq!(found["key"], "callback");
+    store.run(&["wait", "answer", &id, "1", "--key", "callback"]).ok();
+    assert_eq!(signals(&store, &id)[0]["payload"], json!(1));
+}
+
+#[test]
+fn two_waitpoints_of_one_key_could_not_be_told_apart_and_are_refused() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    store.work(&format!("{FF} task suspend --key a --key a 2>&1; echo $?")).ok();
+
+    let result = store.run(&["exec", "result", &id]).ok();
+    assert!(result.contains("`a` is given twice") && result.ends_with("2\n"), "{result}");
+}
+
+#[test]
 fn a_timeout_does_what_was_asked() {
     let store = Store::new();
     for (action, state) in [("fail", "failed"), ("cancel", "cancelled"), ("expire", "expired")] {

@@ -279,7 +279,7 @@ fn waiting_json(entry: &WaitingExecution) -> Value {
 }
 
 /// The open waitpoints of an execution.
-async fn open_waitpoints(
+pub(crate) async fn open_waitpoints(
     engine: &dyn EngineBackend,
     execution: &ExecutionId,
 ) -> Result<Vec<PendingWaitpointInfo>> {

@@ -19,7 +19,7 @@ use crate::flow::graph::Graph;
 use crate::flow::live::{flow_tone, headline};
 use crate::flow::text::{name_column, tree};
 use crate::id;
-use crate::output::{Format, Output, cell};
+use crate::output::{Format, Output, cell, one_or_list};
 use crate::time;
 
 /// The states a flow can have.
@@ -156,10 +156,7 @@ pub(super) async fn get(
         }
     }
     if output.is_json() {
-        match &mut documents[..] {
-            [only] => output.json(only)?,
-            several => output.json(&json!({"flows": several}))?,
-        }
+        output.json(&one_or_list(documents))?;
     }
     Ok(ExitCode::SUCCESS)
 }
