@@ -61,6 +61,8 @@ pub struct News {
     pub lease_events: Vec<(i64, LeaseEvent)>,
     pub completions: Vec<(i64, CompletionEvent)>,
     pub next_due: Option<TimestampMs>,
+    pub next_reset: Option<TimestampMs>,
+    pub next_worker_lapse: Option<TimestampMs>,
 }
 
 /// Everything a store keeps, as its reader shows it.
@@ -247,6 +249,8 @@ where
                 let completions = reader.events(Topic::Completion, after.completion, ALL)?;
                 Ok(News {
                     next_due: reader.next_due()?,
+                    next_reset: reader.next_reset()?,
+                    next_worker_lapse: reader.next_worker_lapse()?,
                     lease_events: lease_events
                         .into_iter()
                         .filter_map(|(id, event)| match event {

@@ -7,7 +7,9 @@ use ff_core::machine::transition::FlowCancelRequested;
 use ff_core::types::ExecutionId;
 use rusqlite::params;
 
-use super::{INLINE_PAYLOAD_MAX, named, run};
+use super::event::named;
+use super::execution::INLINE_PAYLOAD_MAX;
+use super::run;
 use crate::read::flow::{edge_fields, flow_fields};
 use crate::session::SqliteSession;
 use crate::statement;

@@ -9,7 +9,8 @@ use ff_core::machine::suspension::{
 use ff_core::types::{ExecutionId, SuspensionId, TimestampMs};
 use rusqlite::params;
 
-use super::{named, run};
+use super::event::named;
+use super::run;
 use crate::error::Doing as _;
 use crate::load::suspension::{Details, Extra, Outcome, scoped};
 use crate::row::signed;

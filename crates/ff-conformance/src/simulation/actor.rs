@@ -8,6 +8,7 @@ use ff_core::types::TimestampMs;
 use super::call::{Answer, Birth, Call, Deed, FITS_ALL, Grip, Held, LANES, Number};
 use super::flow::member;
 use super::money::is_budgeted;
+use super::registry;
 use super::waiting::{SHAPES, Wait};
 use crate::dice::Dice;
 
@@ -86,7 +87,7 @@ struct Job {
     is_stubborn: bool,
 }
 
-/// Claims, renews, reports and ends; holds stale leases after a pause.
+/// Registers, claims, renews, reports and ends; holds stale leases after a pause.
 #[derive(Debug)]
 pub(crate) struct Worker {
     name: String,
@@ -100,9 +101,44 @@ pub(crate) struct Worker {
     jobs: Vec<Job>,
     /// The execution it got a grant on.
     granted: Option<(Number, bool)>,
+    registers: Registers,
     results: u32,
     reports: u32,
 }
+
+/// How a worker keeps itself in the registry.
+#[derive(Debug)]
+struct Registers {
+    worker: u8,
+    ttl_ms: u32,
+    /// A careless one beats more rarely than its TTL; `None` never announces itself.
+    every_ms: Option<u64>,
+    is_announced: bool,
+    next_ms: u64,
+}
+
+impl Registers {
+    fn new(worker: u8, dice: &mut Dice) -> Self {
+        let ttl_ms = dice.pick(&[40_000, 180_000, 600_000]);
+        let third = u64::from(ttl_ms) / 3;
+        let every_ms = dice.pick(&[Some(third), Some(third), Some(4 * third), None]);
+        Self { worker, ttl_ms, every_ms, is_announced: false, next_ms: 0 }
+    }
+
+    /// What it says next, and whether that is due.
+    fn due(&self, offer: u8, lanes: &[u8], now_ms: u64) -> Option<registry::Ask> {
+        self.every_ms.filter(|_| self.next_ms <= now_ms)?;
+        let (worker, ttl_ms, lanes) = (self.worker, self.ttl_ms, lanes.to_vec());
+        Some(if self.is_announced {
+            registry::Ask::Heartbeat(worker)
+        } else {
+            registry::Ask::Register { worker, offer, lanes, ttl_ms }
+        })
+    }
+}
+
+/// After the faults a worker looks for work this often.
+const POLL_HEALED_MS: u64 = 500;
 
 /// Most leases that a worker holds at a time.
 const JOBS_MAX: usize = 3;
@@ -113,7 +149,7 @@ impl Worker {
         let all: Vec<u8> = (0..LANES.len()).filter_map(|lane| u8::try_from(lane).ok()).collect();
         let is_general = index == 0 || dice.chance(40);
         Self {
-            name: format!("worker-{index}"),
+            name: registry::name_of(index),
             way,
             offer: if is_general { FITS_ALL } else { dice.pick(&[0, 1, 2]) },
             lanes: if is_general { all } else { vec![dice.pick(&[0, 1])] },
@@ -123,6 +159,7 @@ impl Worker {
             next_poll_ms: 0,
             jobs: Vec::new(),
             granted: None,
+            registers: Registers::new(u8::try_from(index).unwrap_or(u8::MAX), dice),
             results: 0,
             // The keys of two workers differ.
             reports: u32::try_from(index + 1).unwrap_or(0) * 1_000_000,
@@ -181,7 +218,7 @@ impl Worker {
     }
 
     fn look_for_work(&mut self, scene: &mut Scene<'_>) -> Call {
-        let pause = if scene.is_healed { 500 } else { self.poll_ms };
+        let pause = if scene.is_healed { POLL_HEALED_MS } else { self.poll_ms };
         self.next_poll_ms = scene.now_ms + pause / 2 + scene.dice.below(pause);
         let ttl_ms = self.ttl_ms;
         if self.way == Way::Line || scene.is_healed {
@@ -218,6 +255,14 @@ impl Actor for Worker {
             });
         }
         let now_ms = scene.now_ms;
+        if scene.is_healed {
+            // What it planned during the faults may lie a minute ahead.
+            self.next_poll_ms = self.next_poll_ms.min(now_ms + POLL_HEALED_MS);
+        }
+        if let Some(ask) = self.registers.due(self.offer, &self.lanes, now_ms) {
+            self.registers.next_ms = now_ms + self.registers.every_ms.unwrap_or(u64::MAX);
+            return Next::Ask(Call::Registry(ask));
+        }
         for job in &mut self.jobs {
             if let Some(deed) = job.first.take() {
                 return hold(job.held.grip, deed, false);
@@ -256,7 +301,9 @@ impl Actor for Worker {
             return Next::Ask(self.look_for_work(scene));
         }
         let poll = (self.jobs.len() < JOBS_MAX).then_some(self.next_poll_ms);
-        let due = self.jobs.iter().map(|job| job.finish_at_ms.min(job.renew_at_ms)).chain(poll);
+        let beat = self.registers.every_ms.map(|_| self.registers.next_ms);
+        let due = self.jobs.iter().map(|job| job.finish_at_ms.min(job.renew_at_ms));
+        let due = due.chain(poll).chain(beat);
         Next::SleepMs(due.min().map_or(1_000, |at_ms| at_ms.saturating_sub(now_ms)).max(1))
     }
 
@@ -267,6 +314,12 @@ impl Actor for Worker {
         match call {
             Call::IssueClaimGrant { number, .. } if answer.is_ok => {
                 self.granted = Some((*number, false));
+            }
+            Call::Registry(_) => {
+                self.registers.is_announced = answer.is_ok && answer.word != "NotRegistered";
+                if !self.registers.is_announced {
+                    self.registers.next_ms = scene.now_ms;
+                }
             }
             Call::IssueReclaimGrant { number } if answer.word == "Granted" => {
                 self.granted = Some((*number, true));
@@ -315,6 +368,7 @@ impl Actor for Worker {
     fn crash(&mut self) {
         self.jobs.clear();
         self.granted = None;
+        (self.registers.is_announced, self.registers.next_ms) = (false, 0);
     }
 }
 
@@ -389,7 +443,7 @@ impl Actor for Client {
 
 // ---- The operator ----
 
-/// Cancels, revokes, replays, reprioritises, pauses lanes and reads results.
+/// Cancels, revokes, replays, reprioritises, pauses lanes, reads results, declares workers dead.
 #[derive(Debug)]
 pub(crate) struct Operator {
     every_ms: u64,
@@ -452,7 +506,8 @@ impl Actor for Operator {
             15..=34 => Call::Revoke(number),
             35..=59 => Call::Replay(number),
             60..=74 => Call::ChangePriority(number, scene.dice.pick(&[0, 5, 9])),
-            75..=89 => Call::ReadResult(number),
+            75..=84 => Call::ReadResult(number),
+            85..=89 => Call::Registry(registry::Ask::MarkDead(scene.dice.pick(&[0, 1, 2, 3, 4]))),
             _ => {
                 let lane = scene.dice.pick(&[0, 1]);
                 self.closed.insert(lane);

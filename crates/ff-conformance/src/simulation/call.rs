@@ -11,7 +11,7 @@ use ff_core::policy::{
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 
 use super::waiting::{self, Wait};
-use super::{flow, money};
+use super::{flow, money, registry};
 use crate::dice::Dice;
 use crate::invariants::Caps;
 
@@ -125,6 +125,7 @@ pub(crate) enum Call {
     Flow(u32, flow::Ask),
     Wait(waiting::Ask),
     Money(money::Ask),
+    Registry(registry::Ask),
     Sweep,
     /// A subscriber reads on; `anew` from its cursor over a new subscription.
     Follow {
@@ -273,6 +274,7 @@ impl Call {
             Self::Flow(_, ask) => ask.name(),
             Self::Wait(ask) => ask.name(),
             Self::Money(ask) => ask.name(),
+            Self::Registry(ask) => ask.name(),
             Self::Sweep => "sweep",
             Self::Follow { .. } => "subscribe",
             Self::StepWall { .. } => "(wall clock)",
@@ -300,6 +302,7 @@ impl Call {
             | Self::Flow(..)
             | Self::Wait(_)
             | Self::Money(_)
+            | Self::Registry(_)
             | Self::Sweep
             | Self::Follow { .. }
             | Self::StepWall { .. } => None,

@@ -135,9 +135,17 @@ impl Ledger {
             Call::Sweep => step.answer.word == "done",
             _ => false,
         };
-        if let Some(due) = news.next_due.filter(|due| settles && *due <= step.now) {
-            let name = step.operation.call.name();
-            return Err(found("I25", None, format!("due at {due}, passed over by a {name}")));
+        let sweeps = settles && step.operation.call == Call::Sweep;
+        for (what, due, settles) in [
+            ("an execution", news.next_due, settles),
+            ("a reset", news.next_reset, sweeps),
+            ("a worker", news.next_worker_lapse, sweeps),
+        ] {
+            if let Some(due) = due.filter(|due| settles && *due <= step.now) {
+                let name = step.operation.call.name();
+                let detail = format!("{what} due at {due}, passed over by a {name}");
+                return Err(found("I25", None, detail));
+            }
         }
         let before = step.execution.as_ref().and_then(|id| self.known.get(id)).cloned();
         for (id, event) in news.lease_events {

@@ -1,9 +1,9 @@
 //! The deterministic simulation: whole worlds in virtual time, one per seed.
 //!
-//! A world has workers, a client, an operator and subscribers, a network that loses, delays and
-//! repeats what they say, crashes, pauses and a wall clock that steps. It runs on one thread
-//! without sleeping, over an engine that answers without waiting; nothing but the seed decides
-//! what happens. After every step the safety invariants are checked from what the engine
+//! A world has workers, a client, an operator, an accountant and subscribers, a network that loses,
+//! delays and repeats what they say, crashes, pauses and a wall clock that steps. It runs on one
+//! thread without sleeping, over an engine that answers without waiting; nothing but the seed
+//! decides what happens. After every step the safety invariants are checked from what the engine
 //! announced; half an hour later (of virtual time) everything heals and must come to rest, and the
 //! run is judged as a whole by [`invariants`](crate::invariants).
 //!
@@ -20,6 +20,7 @@ mod follower;
 mod ledger;
 mod money;
 mod quota;
+mod registry;
 mod report;
 mod shorten;
 mod stage;

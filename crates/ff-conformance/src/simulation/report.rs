@@ -26,7 +26,7 @@ pub struct Report {
 }
 
 /// Operations that a full run must have seen succeed.
-const OPERATIONS: [&str; 46] = [
+const OPERATIONS: [&str; 49] = [
     "create",
     "claim",
     "issue_claim_grant",
@@ -73,16 +73,22 @@ const OPERATIONS: [&str; 46] = [
     "create_quota_policy",
     "bind_quota",
     "unbind_quota",
+    "register_worker",
+    "heartbeat_worker",
+    "mark_worker_dead",
 ];
 
 /// What a full run must have seen come about.
-const HAPPENINGS: [&str; 6] = [
+const HAPPENINGS: [&str; 9] = [
     "breaches_refused",
     "breaches_parked",
     "breaches_cancelled",
     "breaches_failed",
     "interval_resets",
     "waits_for_an_own_quota",
+    "workers_fell_silent",
+    "taken_from_listed",
+    "taken_from_unlisted",
 ];
 
 impl Report {

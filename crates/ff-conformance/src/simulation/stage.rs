@@ -33,6 +33,7 @@ use super::flow::Flows;
 use super::follower::Followers;
 use super::ledger::Ledger;
 use super::quota::Quotas;
+use super::registry::Registry;
 use super::waiting::Waiting;
 use crate::invariants::{Finding, History, Op, Outcome, Record};
 use crate::model::Setup;
@@ -69,6 +70,7 @@ pub(crate) struct Stage {
     pub(super) waiting: Waiting,
     pub(super) budget: Budget,
     pub(super) quotas: Quotas,
+    pub(super) registry: Registry,
     /// What has come about, by the name it is counted under.
     pub(super) happened: BTreeMap<&'static str, u64>,
     plans: BTreeMap<Number, Plan>,
@@ -101,6 +103,7 @@ impl Stage {
             waiting: Waiting::default(),
             budget: Budget::default(),
             quotas: Quotas::default(),
+            registry: Registry::default(),
             happened: BTreeMap::new(),
             plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -180,6 +183,7 @@ impl Stage {
         self.waiting.announced(&news)?;
         self.check_spent(operation, answer, &news)?;
         self.check_rationed(&news)?;
+        self.note_holders(answer, &news);
         let ended: Vec<ExecutionId> =
             news.completions.iter().map(|(_, event)| event.execution_id.clone()).collect();
         let number = operation.call.number().or_else(|| match &operation.call {
@@ -209,6 +213,7 @@ impl Stage {
             self.check_quotas(ask, answer)?;
         }
         self.check_gates(operation, answer)?;
+        self.check_registry(operation, answer)?;
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
@@ -306,6 +311,7 @@ impl Stage {
             | Call::ReadResult(number) => self.operate(operation, now, *number),
             Call::Wait(ask) => self.ask_wait(now, ask),
             Call::Money(ask) => self.ask_money(now, ask),
+            Call::Registry(ask) => self.ask_registry(now, ask),
             Call::Flow(flow, ask) => self.ask_flow(operation, now, *flow, ask),
             Call::SetLane { lane, is_open } => {
                 let state = if *is_open { LaneState::Active } else { LaneState::Paused };
