@@ -5,7 +5,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use ff_backend_sqlite::WriterStopped;
-use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
+use ff_core::engine_error::{
+    BackendErrorKind, ConflictKind, ContentionKind, StateKind, ValidationKind,
+};
 use ff_core::error::ErrorClass;
 use ff_core::state::{LifecyclePhase, PublicState};
 use ff_core::{BackendError, EngineError};
@@ -151,14 +153,16 @@ impl Error {
         answer
     }
 
-    /// The database cannot be opened.
+    /// The database cannot be opened. What only another command line mends, as with a file that is not
+    /// ours or that a newer build has written, is a mistake in it.
     pub(crate) fn open(store: &str, error: &BackendError) -> Self {
-        let mut answer =
-            Self::new(Exit::Error, "store", format!("cannot open the store `{store}`"))
-                .why(error.message())
-                .fix(
-                    "check the path and its permissions, or name another with --store sqlite:PATH",
-                );
+        let exit = match error.kind() {
+            BackendErrorKind::Protocol => Exit::Usage,
+            _ => Exit::Error,
+        };
+        let mut answer = Self::new(exit, "store", format!("cannot open the store `{store}`"))
+            .why(error.message())
+            .fix("check the path and its permissions, or name another with --store sqlite:PATH");
         answer.retryable = error.kind().is_retryable();
         answer
     }

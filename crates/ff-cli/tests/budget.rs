@@ -140,6 +140,19 @@ fn a_part_of_a_quota_without_a_limit_is_no_evidence() {
 }
 
 #[test]
+fn a_top_up_of_a_dimension_that_is_not_there_is_refused() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "tokens=10", "--limit", "usd=1"]).ok();
+
+    let error = store.run(&["budget", "topup", "b", "tokens=1", "typo=1"]).refused(3);
+
+    assert!(error.contains("no dimension `typo`") && error.contains("tokens, usd"), "{error}");
+    assert_eq!(budget(&store, "b")["dimensions"].as_array().unwrap().len(), 2);
+    assert_eq!(budget(&store, "b")["dimensions"][0]["hard_limit"], 10);
+    store.run(&["budget", "limit", "b", "new=1"]).ok();
+}
+
+#[test]
 fn what_one_execution_was_charged_can_be_given_back() {
     let store = Store::new();
     store.run(&["budget", "create", "b", "--limit", "t=10"]).ok();

@@ -52,8 +52,9 @@ fn a_check_refuses_what_a_submit_would_refuse() {
         };
         nodes((0..count).map(node).collect::<serde_json::Map<_, _>>().into())
     };
-    let heavy = (0..65)
-        .map(|place| (format!("n{place}"), json!({"kind": "k", "payload": "x".repeat(1_020_000)})));
+    std::fs::write(store.path("heavy"), vec![b'x'; 1 << 20]).unwrap();
+    let heavy =
+        (0..65).map(|place| (format!("n{place}"), json!({"kind": "k", "payload_file": "heavy"})));
     let tags: serde_json::Map<_, _> =
         (0..65).map(|tag| (format!("a.t{tag}"), json!("x"))).collect();
     for (file, part) in [
@@ -67,7 +68,10 @@ fn a_check_refuses_what_a_submit_would_refuse() {
             nodes(json!({"a": {"kind": "k"}, "b": {"kind": "k", "deadline": "99999d"}})),
             "node `b`: execution_deadline_at is more than ten years ahead",
         ),
-        (nodes(json!({"a": {"kind": "k", "capabilities": ["a,b"]}})), "node `a`: "),
+        (
+            nodes(json!({"a": {"kind": "k", "capabilities": ["a,b"]}})),
+            "node `a`: a capability is malformed",
+        ),
         (nodes(json!({"a": {"kind": "k\0"}})), "the kind has a NUL"),
     ] {
         let checked = store.run_with(&["flow", "run", "-", "--check"], file.as_bytes()).refused(2);
@@ -153,6 +157,12 @@ fn following_a_flow_ends_with_its_outcome() {
 
     let error = store.run(&["flow", "run", "bad.yaml"]).refused(5);
     assert!(error.contains("ended as failed") && error.contains("a: exit code 65"), "{error}");
+    let hint = error.split("`ff exec replay ").nth(1).unwrap().split('`').next().unwrap();
+    assert!(hint.ends_with(" --state failed,skipped"), "{error}");
+    let hint: Vec<_> =
+        ["exec", "replay", "-q", "--yes"].into_iter().chain(hint.split(' ')).collect();
+    let replayed = store.run(&hint).ok();
+    assert_eq!(replayed.lines().count(), 2, "the failed node and the one behind it");
 
     let answer = store.run(&["flow", "run", "bad.yaml", "--json"]);
     let last: serde_json::Value = serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();

@@ -151,6 +151,39 @@ fn two_waitpoints_of_one_key_could_not_be_told_apart_and_are_refused() {
 }
 
 #[test]
+fn an_answer_that_is_too_large_is_told_the_limit_that_holds() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    let _worker = asking(&store, "--for callback");
+    store.wait_for_state(&id, "suspended");
+    std::fs::write(store.path("large"), vec![b'x'; 64 * 1024 + 1]).unwrap();
+
+    let long = "x".repeat(64 * 1024);
+    for line in [
+        &["wait", "answer", &id, "@large", "--payload-limit", "16MiB"][..],
+        &["wait", "approve", &id, "--message", &long],
+        &["wait", "signal", &id, &id, "@large", "--token", "t"],
+    ] {
+        let error = store.run(line).refused(2);
+        assert!(error.contains("65536") && error.contains("a reference"), "{error}");
+        assert!(!error.contains("--payload-limit"), "{error}");
+    }
+    store.run_with(&["wait", "answer", &id, "-"], &[b'x'; 64 * 1024]).ok();
+}
+
+#[test]
+fn an_answer_after_the_answer_is_told_that_there_was_one() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    store.work(&format!("{FF} task suspend")).ok();
+    store.run(&["wait", "approve", &id, "--as", "ada"]).ok();
+
+    let error = store.run(&["wait", "approve", &id, "--as", "ada"]).refused(4);
+
+    assert!(error.contains("it was answered already, or has not asked yet"), "{error}");
+}
+
+#[test]
 fn a_timeout_does_what_was_asked() {
     let store = Store::new();
     for (action, state) in [("fail", "failed"), ("cancel", "cancelled"), ("expire", "expired")] {

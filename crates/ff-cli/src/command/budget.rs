@@ -474,14 +474,43 @@ fn show(
     Ok(())
 }
 
+/// Which dimensions a change is for.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// Those that the budget has.
+    Only,
+    /// New ones too.
+    OrNew,
+}
+
+/// Refuses a dimension that the budget does not have: raising a limit that is not there would make a new
+/// dimension, most likely of a word that is mistyped.
+fn refuse_unknown(budget: &BudgetOverview, amounts: &BTreeMap<String, u64>) -> Result<()> {
+    let known: Vec<_> = budget.dimensions.iter().map(|known| known.dimension.as_str()).collect();
+    match amounts.keys().find(|dimension| !known.contains(&dimension.as_str())) {
+        None => Ok(()),
+        Some(dimension) => Err(Error::new(
+            Exit::NotFound,
+            "not_found",
+            format!("the budget `{}` has no dimension `{dimension}`", budget.scope_id),
+        )
+        .why(format!("it has {}", known.join(", ")))
+        .fix("`ff budget limit` gives a budget a new dimension")),
+    }
+}
+
 async fn change(
     engine: &dyn EngineBackend,
     output: Output,
     args: AmountsArgs,
+    known: Known,
     change_of: impl Fn(u64) -> (LimitChange, LimitChange),
 ) -> Result<ExitCode> {
     let amounts = by_dimension(args.amounts)?;
     let budget_id = id::resolve_budget(engine, &args.budget).await?;
+    if let Known::Only = known {
+        refuse_unknown(&find(engine, &budget_id).await?, &amounts)?;
+    }
     let mut changed = Vec::new();
     for (dimension, amount) in amounts {
         let (hard, soft) = change_of(amount);
@@ -519,11 +548,12 @@ async fn change(
 }
 
 async fn topup(engine: &dyn EngineBackend, output: Output, args: AmountsArgs) -> Result<ExitCode> {
-    change(engine, output, args, |amount| (LimitChange::Raise(amount), LimitChange::Keep)).await
+    let raise = |amount| (LimitChange::Raise(amount), LimitChange::Keep);
+    change(engine, output, args, Known::Only, raise).await
 }
 
 async fn limit(engine: &dyn EngineBackend, output: Output, args: LimitArgs) -> Result<ExitCode> {
-    change(engine, output, args.amounts, |amount| {
+    change(engine, output, args.amounts, Known::OrNew, |amount| {
         if args.soft {
             (LimitChange::Keep, LimitChange::Set(amount))
         } else {

@@ -260,10 +260,13 @@ pub(super) async fn cancel(
     let mut answers = Vec::new();
     for flow in flows {
         let shown = id::show_flow(&flow);
-        let answer = engine
-            .cancel_flow(&flow, policy, wait)
-            .await
-            .map_err(|error| Error::engine(&format!("cancel {shown}"), &error))?;
+        let answer = engine.cancel_flow(&flow, policy, wait).await.map_err(|error| {
+            let told = Error::engine(&format!("cancel {shown}"), &error);
+            match told.code {
+                "already_ended" => told.fix(format!("`ff flow get {shown}` shows how")),
+                _ => told,
+            }
+        })?;
         let (members, failed) = match answer {
             CancelFlowResult::Cancelled { member_execution_ids, .. }
             | CancelFlowResult::CancellationScheduled { member_execution_ids, .. } => {

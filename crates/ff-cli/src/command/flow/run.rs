@@ -76,6 +76,7 @@ retries, backoff, max_reclaims, capabilities, budgets.
   join: all                 runs when all it needs have completed (the default)
   join: any                 when the first one has
   join: {quorum: 2}         when two have
+  payload_from              goes with `all`: a node that runs before its source has ended would get nothing
   on_satisfied: let_run     what happens then to the others of any and quorum (the default),
                             or cancel_remaining
 A node whose join has become impossible is skipped, and what needs it in turn.
@@ -138,15 +139,22 @@ fn refuse_unsound(plan: Plan, limits: &Limits) -> Result<()> {
 
 /// A refusal of the engine, with the node by its name.
 fn refused(error: &EngineError, names: &[String]) -> Error {
-    let mut told = Error::engine("submit the flow", error);
-    if let Some(why) = &mut told.why
-        && let Some((place, detail)) = why.strip_prefix("node ").and_then(|why| why.split_once(' '))
-        && let Some(name) = place.parse().ok().and_then(|place: usize| names.get(place))
-        && let Some((_, detail)) = detail.split_once("): ")
+    let doing = "submit the flow";
+    if let EngineError::Validation { kind, detail } = error
+        && let Some((name, detail)) = at_node(detail, names)
     {
-        *why = format!("node `{name}`: {detail}");
+        let kind = kind.clone();
+        let inner = EngineError::Validation { kind, detail: detail.to_owned() };
+        return Error::engine(doing, &inner).context(&format!("node `{name}`"));
     }
-    told
+    Error::engine(doing, error)
+}
+
+/// Reads `node PLACE (ID): DETAIL`, as the engine tells which node of a graph it refuses.
+fn at_node<'a>(detail: &'a str, names: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let (place, rest) = detail.strip_prefix("node ")?.split_once(" (")?;
+    let name = names.get(place.parse::<usize>().ok()?)?;
+    Some((name, rest.split_once("): ")?.1))
 }
 
 fn told_sound(output: Output, kind: &str, (nodes, edges): (usize, usize)) -> Result<ExitCode> {
