@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ff_core::policy::{
-    BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, TimeoutPolicy,
+    BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, StreamPolicy, TimeoutPolicy,
 };
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 
@@ -47,7 +47,11 @@ pub(crate) struct Birth {
 pub(crate) enum Deed {
     Renew,
     Progress(u8),
-    Append(u32),
+    /// Adds a frame; a live one has a time to live.
+    Append {
+        line: u32,
+        live_ttl_ms: Option<u32>,
+    },
     Complete {
         result: u32,
     },
@@ -75,6 +79,14 @@ pub(crate) enum Deed {
         timeout: Option<(TimestampMs, u8)>,
         adopts: bool,
     },
+}
+
+/// What a subscriber follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Outbox {
+    Leases,
+    Completions,
+    Operators,
 }
 
 /// One call, or one thing that happens to the engine.
@@ -129,7 +141,7 @@ pub(crate) enum Call {
     Sweep,
     /// A subscriber reads on; `anew` from its cursor over a new subscription.
     Follow {
-        completions: bool,
+        outbox: Outbox,
         anew: bool,
     },
     /// The wall clock steps, and no time passes.
@@ -205,6 +217,13 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
     };
     let is_timed = dice.chance(15);
     let is_budgeted = money::is_budgeted(seed, number);
+    let streams_kept_ms = Dice::new(seed.rotate_left(7) ^ u64::from(number)).pick(&[
+        None,
+        None,
+        None,
+        Some(10_000),
+        Some(300_000),
+    ]);
     let policy = ExecutionPolicy {
         max_reclaim_count: caps.max_reclaim_count,
         max_replay_count: caps.max_replay_count,
@@ -221,6 +240,11 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
         routing_requirements: Some(RoutingRequirements {
             required_capabilities: needs.iter().cloned().collect(),
             ..RoutingRequirements::default()
+        }),
+        stream_policy: streams_kept_ms.map(|kept_ms| StreamPolicy {
+            durability_mode: "durable".to_owned(),
+            retention_maxlen: 0,
+            retention_ttl_ms: Some(kept_ms),
         }),
         budget_ids: is_budgeted.then(money::budget_id).into_iter().collect(),
         ..ExecutionPolicy::default()
@@ -254,7 +278,7 @@ impl Call {
             Self::Hold { deed, .. } => match deed {
                 Deed::Renew => "renew",
                 Deed::Progress(_) => "progress",
-                Deed::Append(_) => "append_frame",
+                Deed::Append { .. } => "append_frame",
                 Deed::Complete { .. } => "complete",
                 Deed::Fail { .. } => "fail",
                 Deed::Cancel => "cancel",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ff_core::EngineError;
 use ff_core::backend::{
     CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Frame, FrameKind, Handle,
-    HandleKind,
+    HandleKind, StreamMode,
 };
 use ff_core::clock::Clock;
 use ff_core::contracts::*;
@@ -30,8 +30,9 @@ use super::call::{
     strings,
 };
 use super::flow::Flows;
-use super::follower::Followers;
+use super::follower::{Announced, Followers};
 use super::ledger::Ledger;
+use super::operators::Operators;
 use super::quota::Quotas;
 use super::registry::Registry;
 use super::waiting::Waiting;
@@ -42,9 +43,6 @@ use crate::race::refused;
 
 /// Rows are compared with what the events say once in so many virtual milliseconds.
 const ROWS_EVERY_MS: u64 = 60_000;
-
-/// More frames than an attempt of the world has.
-const FRAMES_READ: u64 = 1_000;
 
 /// The answer of an engine that never waits.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -71,6 +69,7 @@ pub(crate) struct Stage {
     pub(super) budget: Budget,
     pub(super) quotas: Quotas,
     pub(super) registry: Registry,
+    pub(super) operators: Operators,
     /// What has come about, by the name it is counted under.
     pub(super) happened: BTreeMap<&'static str, u64>,
     plans: BTreeMap<Number, Plan>,
@@ -104,6 +103,7 @@ impl Stage {
             budget: Budget::default(),
             quotas: Quotas::default(),
             registry: Registry::default(),
+            operators: Operators::default(),
             happened: BTreeMap::new(),
             plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -218,6 +218,7 @@ impl Stage {
         }
         self.check_gates(operation, answer)?;
         self.check_registry(operation, answer)?;
+        self.check_operators(operation, answer)?;
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
@@ -333,8 +334,13 @@ impl Stage {
                 let word = if swept.is_full() { "full" } else { "done" };
                 Ok(Answer { is_ok: true, word: word.to_owned(), ..Answer::default() })
             }
-            Call::Follow { completions, anew } => {
-                self.followers.read_on(&self.engine, &self.ledger, *completions, *anew)
+            Call::Follow { outbox, anew } => {
+                let announced = Announced {
+                    leases: self.ledger.leases_told(),
+                    completions: self.ledger.completions_told(),
+                    operators: self.operators.told(),
+                };
+                self.followers.read_on(&self.engine, &announced, *outbox, *anew)
             }
             Call::StepWall { by_ms } => {
                 let wall = self.setup.clock.wall().0.saturating_add(*by_ms);
@@ -525,8 +531,12 @@ impl Stage {
                 let said = at_once(backend.progress(&handle, Some(percent), None));
                 (Op::Progress, answered(&said, "ok")?)
             }
-            Deed::Append(line) => {
+            Deed::Append { line, live_ttl_ms } => {
                 let frame = Frame::new(format!("line {line}").into_bytes(), FrameKind::Stdout);
+                let frame = match live_ttl_ms {
+                    Some(ttl_ms) => frame.with_mode(StreamMode::best_effort_live(ttl_ms)),
+                    None => frame,
+                };
                 let said = at_once(backend.append_frame(&handle, frame));
                 let frames = said.as_ref().ok().map(|appended| appended.frame_count);
                 (Op::AppendFrame, Answer { frames, ..answered(&said, "ok")? })
@@ -783,32 +793,6 @@ impl Stage {
         self.history.records.push(record);
         Ok(answer)
     }
-}
-
-/// I28, at rest: a stream shows the frames that were accepted, in order, and is closed.
-pub(crate) fn check_streams(stage: &Stage) -> Result<(), Finding> {
-    for ((id, attempt), accepted) in stage.ledger.frames() {
-        let (from, to) = (StreamCursor::Start, StreamCursor::End);
-        let index = AttemptIndex(*attempt);
-        let read = stage.backend().read_stream(id, index, from, to, FRAMES_READ);
-        let read = at_once(read).map_err(|error| broken(&error))?;
-        let ids: Vec<&str> = read.frames.iter().map(|frame| frame.id.as_str()).collect();
-        let is_ordered = ids.windows(2).all(|pair| order(pair[0]) < order(pair[1]));
-        if ids.len() as u64 != *accepted || !is_ordered || read.closed_at.is_none() {
-            let detail = format!(
-                "attempt {attempt}: {accepted} frames were accepted, it shows {ids:?}, closed: {:?}",
-                read.closed_reason
-            );
-            return Err(super::ledger::found("I28", Some(id), detail));
-        }
-    }
-    Ok(())
-}
-
-/// A frame's place: its instant and its number there.
-fn order(frame_id: &str) -> (u64, u64) {
-    let (ms, number) = frame_id.split_once('-').unwrap_or((frame_id, "0"));
-    (ms.parse().unwrap_or(0), number.parse().unwrap_or(0))
 }
 
 fn decoded(handle: &Handle) -> Result<HandlePayload, Finding> {
