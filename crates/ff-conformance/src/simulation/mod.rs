@@ -5,7 +5,8 @@
 //! thread without sleeping, over an engine that answers without waiting; nothing but the seed
 //! decides what happens. After every step the safety invariants are checked from what the engine
 //! announced; half an hour later (of virtual time) everything heals and must come to rest, and the
-//! run is judged as a whole by [`invariants`](crate::invariants).
+//! run is judged as a whole by [`invariants`](crate::invariants). A quarter of the worlds then grows
+//! old, until retention has left nothing.
 //!
 //! A tenth of the seeds runs without faults, a tenth with one kind only; the others draw their
 //! own rates. `FF_SIM_SEED=…` replays one seed and prints its log, `FF_SIM_SEEDS` makes a run
@@ -22,6 +23,7 @@ mod money;
 mod quota;
 mod registry;
 mod report;
+mod retention;
 mod shorten;
 mod stage;
 mod waiting;
@@ -30,9 +32,6 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use ff_core::machine::Limits;
-use ff_core::types::DurationMs;
 
 use crate::invariants::{Finding, judge, observe};
 use crate::model::Setup;
@@ -46,9 +45,6 @@ const TWICE_EVERY: u64 = 16;
 
 /// From this many seeds on, a kind of fault or an operation that never happened fails the run.
 const COVERED_FROM_SEEDS: u64 = 200;
-
-/// No world forgets what its invariants are about: a thousand years.
-const KEPT: DurationMs = DurationMs(1_000 * 365 * 24 * 60 * 60 * 1_000);
 
 /// How much to run.
 #[derive(Debug, Clone)]
@@ -145,8 +141,7 @@ pub fn check(plan: &Plan, open: impl Fn(&Setup) -> Engine + Sync) -> Result<Repo
 
 /// The world of a seed at its beginning.
 fn setup(seed: u64) -> Setup {
-    let limits = Limits { retention: KEPT, event_retention: KEPT, ..Limits::default() };
-    Setup { seed, limits, ..Setup::of(seed) }
+    Setup { seed, limits: retention::limits(), ..Setup::of(seed) }
 }
 
 /// A runtime whose clock nothing waits for: a subscription that has nothing to show looks at it.
@@ -224,7 +219,7 @@ fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Fi
     let findings = judge(&observed, std::slice::from_ref(&stage.history));
     match findings.into_iter().next() {
         Some(finding) => Err(finding),
-        None => Ok(()),
+        None => retention::grow_old(stage),
     }
 }
 

@@ -122,6 +122,10 @@ impl Stage {
         TimestampMs(i64::try_from(ms).unwrap_or(i64::MAX))
     }
 
+    pub(super) fn wall(&self) -> TimestampMs {
+        self.setup.clock.wall()
+    }
+
     /// What stands for this run in a comparison: every call, answer and event, in order.
     pub(crate) fn hash(&self) -> u64 {
         self.digest.finish()
