@@ -26,6 +26,7 @@ mod report;
 mod retention;
 mod shorten;
 mod stage;
+mod streams;
 mod waiting;
 mod world;
 
@@ -209,7 +210,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
 
 /// The judgement of the whole run, at rest.
 fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
-    stage::check_streams(stage)?;
+    streams::check_streams(stage)?;
     stage.check_flows_at_rest()?;
     stage.mark_rationed();
     let mut observed =

@@ -79,7 +79,7 @@ const OPERATIONS: [&str; 49] = [
 ];
 
 /// What a full run must have seen come about.
-const HAPPENINGS: [&str; 10] = [
+const HAPPENINGS: [&str; 12] = [
     "breaches_refused",
     "breaches_parked",
     "breaches_cancelled",
@@ -90,6 +90,8 @@ const HAPPENINGS: [&str; 10] = [
     "taken_from_listed",
     "taken_from_unlisted",
     "worlds_grew_old",
+    "streams_over",
+    "live_frames_over",
 ];
 
 impl Report {
