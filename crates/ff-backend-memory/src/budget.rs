@@ -122,6 +122,22 @@ impl Budgets {
             .filter(|(_, (at, _, _))| *at <= entries_before)
             .take(limit)
             .collect();
+        let old_charges: Vec<_> = self
+            .charges
+            .iter()
+            .flat_map(|(at, charges)| charges.iter().map(move |(name, charge)| (at, name, charge)))
+            .filter(|((id, _), _, charge)| {
+                self.policies.get(id).is_some_and(|policy| charge.period < policy.period)
+            })
+            .take(limit)
+            .map(|(at, name, _)| (at.clone(), name.clone()))
+            .collect();
+        for (at, name) in &old_charges {
+            if let Some(charges) = self.charges.get_mut(at) {
+                charges.remove(name);
+            }
+        }
+        self.charges.retain(|_, charges| !charges.is_empty());
         for at in &reports {
             self.reports.remove(at);
         }
@@ -131,7 +147,7 @@ impl Budgets {
         for (id, entry) in &entries {
             self.windows.entry(id.clone()).or_default().remove(entry);
         }
-        reports.len() + reservations.len() + entries.len()
+        reports.len() + reservations.len() + entries.len() + old_charges.len()
     }
 }
 

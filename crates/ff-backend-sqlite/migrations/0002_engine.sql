@@ -87,6 +87,37 @@ CREATE TABLE ff_budget_overage (
     recorded_at_ms INTEGER NOT NULL
 );
 
+-- What the rows of ff_budget_overage come to, by period and dimension. Sums of periods that are over are not kept.
+CREATE TABLE ff_budget_overage_sum (
+    budget_id TEXT    NOT NULL,
+    period    INTEGER NOT NULL,
+    dimension TEXT    NOT NULL,
+    amount    INTEGER NOT NULL,
+    PRIMARY KEY (budget_id, period, dimension)
+) WITHOUT ROWID;
+
+CREATE TRIGGER ff_budget_overage_add AFTER INSERT ON ff_budget_overage
+BEGIN
+    INSERT INTO ff_budget_overage_sum (budget_id, period, dimension, amount)
+    VALUES (NEW.budget_id, NEW.period, NEW.dimension, NEW.amount)
+    ON CONFLICT (budget_id, period, dimension) DO UPDATE
+    SET amount = amount + min(excluded.amount, 9223372036854775807 - amount);
+END;
+
+CREATE TRIGGER ff_budget_overage_raise AFTER UPDATE OF amount ON ff_budget_overage
+BEGIN
+    UPDATE ff_budget_overage_sum
+    SET amount = amount - OLD.amount + min(NEW.amount, 9223372036854775807 - (amount - OLD.amount))
+    WHERE budget_id = NEW.budget_id AND period = NEW.period AND dimension = NEW.dimension;
+END;
+
+CREATE TRIGGER ff_budget_overage_drop AFTER DELETE ON ff_budget_overage
+BEGIN
+    UPDATE ff_budget_overage_sum
+    SET amount = amount - OLD.amount
+    WHERE budget_id = OLD.budget_id AND period = OLD.period AND dimension = OLD.dimension;
+END;
+
 -- Columns of ours in the contract's tables --------------------------------------------------------------------------
 
 ALTER TABLE ff_lane_registry ADD COLUMN quota_policy_id TEXT;
@@ -101,6 +132,8 @@ ALTER TABLE ff_exec_core ADD COLUMN parked_by TEXT;
 -- Raised by one with every reset. Charges and overages of an earlier period count no more.
 ALTER TABLE ff_budget_policy ADD COLUMN period INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ff_budget_usage_by_exec ADD COLUMN period INTEGER NOT NULL DEFAULT 0;
+-- Whether charges of earlier periods are there, for retention to remove.
+ALTER TABLE ff_budget_policy ADD COLUMN has_old_charges INTEGER NOT NULL DEFAULT 0;
 -- The part of current_value that is charged to executions; NULL where SQL from outside wrote the row.
 ALTER TABLE ff_budget_usage ADD COLUMN charged_value INTEGER;
 
@@ -460,6 +493,19 @@ CREATE INDEX ff_suspend_dedup_expiry ON ff_suspend_dedup (coalesce(expires_at_ms
 
 CREATE INDEX ff_budget_policy_reset ON ff_budget_policy (next_reset_at_ms) WHERE next_reset_at_ms IS NOT NULL;
 
+CREATE INDEX ff_budget_policy_old_charges ON ff_budget_policy (budget_id) WHERE has_old_charges = 1;
+
+CREATE INDEX ff_budget_usage_by_exec_period ON ff_budget_usage_by_exec (budget_id, period);
+
+CREATE TRIGGER ff_budget_policy_period AFTER UPDATE OF period ON ff_budget_policy
+WHEN NEW.period <> OLD.period
+BEGIN
+    DELETE FROM ff_budget_overage_sum WHERE budget_id = NEW.budget_id AND period < NEW.period;
+    UPDATE ff_budget_policy
+    SET has_old_charges = 1
+    WHERE partition_key = NEW.partition_key AND budget_id = NEW.budget_id;
+END;
+
 CREATE INDEX ff_budget_usage_dedup_expiry ON ff_budget_usage_dedup (expires_at_ms);
 
 CREATE INDEX ff_quota_admitted_expiry ON ff_quota_admitted (expires_at_ms);
@@ -481,8 +527,6 @@ CREATE INDEX ff_gate_gate ON ff_gate (gate);
 CREATE INDEX ff_budget_overage_report ON ff_budget_overage (budget_id, report_key, period, execution_id, dimension);
 
 CREATE INDEX ff_budget_overage_sequence ON ff_budget_overage (budget_id, sequence);
-
-CREATE INDEX ff_budget_overage_period ON ff_budget_overage (budget_id, period, dimension, amount);
 
 CREATE INDEX ff_lane_registry_quota ON ff_lane_registry (quota_policy_id, lane_id) WHERE quota_policy_id IS NOT NULL;
 

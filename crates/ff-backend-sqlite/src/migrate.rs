@@ -245,7 +245,7 @@ mod tests {
             assert!(tables.contains(table), "{table}");
         }
         assert!(tables.contains("_sqlx_migrations"));
-        assert_eq!(tables.iter().filter(|name| name.starts_with("ff_")).count(), 34 + 9 + 5);
+        assert_eq!(tables.iter().filter(|name| name.starts_with("ff_")).count(), 34 + 10 + 5);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ff_backend_sqlite::SqliteBackend;
 use ff_core::EngineError;
 use ff_core::backend::{
-    BackendTag, CapabilitySet, ClaimPolicy, Frame, FrameKind, Handle, HandleKind,
+    BackendTag, CapabilitySet, ClaimPolicy, Frame, FrameKind, Handle, HandleKind, ScannerFilter,
 };
 use ff_core::contracts::{
     AnswerWaitpointArgs, CancelExecutionArgs, ChangePriorityArgs, CompleteExecutionArgs,
@@ -671,4 +672,29 @@ fn holder(id: &ExecutionId, attempt: u32) -> Handle {
 async fn signals(bench: &Bench, id: &ExecutionId, attempt: u32) -> Vec<String> {
     let seen = bench.engine.observe_signals(&holder(id, attempt)).await.unwrap();
     seen.into_iter().map(|signal| signal.signal_name).collect()
+}
+
+#[tokio::test]
+#[serial]
+async fn a_list_of_operator_events_ends_where_a_tool_has_removed_the_newest() {
+    let bench = bench().await;
+    for _ in 0..3 {
+        sqlx::query(
+            "INSERT INTO ff_operator_event (execution_id, event_type, occurred_at_ms, partition_key)
+             VALUES (?1, 'replayed', 1, 0)",
+        )
+        .bind(Uuid::now_v7().to_string())
+        .execute(bench.backend.pool_for_test())
+        .await
+        .unwrap();
+    }
+    sqlx::query("DELETE FROM ff_operator_event WHERE event_id > 1")
+        .execute(bench.backend.pool_for_test())
+        .await
+        .unwrap();
+
+    let list = bench.engine.list_operator_events(None, &ScannerFilter::NOOP, 9);
+    let page = tokio::time::timeout(Duration::from_secs(5), list).await;
+
+    assert_eq!(page.expect("it ends").unwrap().events.len(), 1);
 }

@@ -104,6 +104,8 @@ pub(crate) fn trim(
         (statement::CREATE_DEDUP_TRIM, now),
         (statement::GRANT_TRIM, now),
         (statement::BUDGET_REPORT_TRIM, now),
+        (statement::BUDGET_CHARGE_TRIM, now),
+        (statement::BUDGET_CHARGE_TRIMMED, now),
         (statement::QUOTA_RESERVATION_TRIM, now),
         (statement::QUOTA_WINDOW_TRIM, entries_before(now)),
     ] {

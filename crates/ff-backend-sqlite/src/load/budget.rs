@@ -415,4 +415,89 @@ mod tests {
         assert!(among > alone);
         assert!(among < alone + 1_000 * 100, "{alone} steps alone, {among} among the others");
     }
+
+    const BUDGET: BudgetId = BudgetId::from_uuid(Uuid::from_u128(2));
+
+    /// Stores a budget in period 1, with overages and charges of this one and the one before.
+    fn add_spending(conn: &Connection, count: u32) {
+        conn.execute_batch(&format!(
+            "INSERT INTO ff_budget_policy (partition_key, budget_id, policy_json, scope_type, scope_id,
+                enforcement_mode, created_at_ms, updated_at_ms)
+             VALUES (0, '{BUDGET}', '{{}}', '', '', '', 1, 1);
+             WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO ff_budget_overage (budget_id, period, partition_key, execution_id, dimension, report_key,
+                amount, usage_before, hard_limit, recorded_at_ms)
+             SELECT '{BUDGET}', 0, 0, randomblob(16), 'tokens', '', 2, 1, 1, 1 FROM n;
+             UPDATE ff_budget_policy SET period = 1;
+             WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO ff_budget_overage (budget_id, period, partition_key, execution_id, dimension, report_key,
+                amount, usage_before, hard_limit, recorded_at_ms)
+             SELECT '{BUDGET}', 1, 0, randomblob(16), 'tokens', 'key ' || i, 3, 1, 1, 1 FROM n;
+             INSERT INTO ff_budget_usage_by_exec (partition_key, budget_id, execution_id, dimensions_key, period,
+                updated_at_ms)
+             SELECT 0, budget_id, hex(execution_id), dimension, period, 1 FROM ff_budget_overage"
+        ))
+        .unwrap();
+    }
+
+    /// The overage of a budget as a report finds it, and what it costs to load it.
+    fn overage(conn: &Connection) -> (u64, i64) {
+        let session = SqliteSession::new(conn);
+        let budget = budget(&session, &BUDGET).unwrap();
+        (budget.overage_of("tokens"), session.steps())
+    }
+
+    #[test]
+    fn a_budget_costs_the_same_beside_10_000_overages_and_knows_their_sum() {
+        let (few, many) = (database(), database());
+        add_spending(&few, 1);
+        add_spending(&many, 10_000);
+
+        let ((one, before), (all, after)) = (overage(&few), overage(&many));
+
+        assert_eq!((one, all), (3, 30_000));
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn the_sum_of_overages_follows_their_rows() {
+        let conn = database();
+        add_spending(&conn, 3);
+
+        conn.execute_batch("UPDATE ff_budget_overage SET amount = 10 WHERE report_key = 'key 1'")
+            .unwrap();
+        assert_eq!(overage(&conn).0, 16);
+        conn.execute_batch("DELETE FROM ff_budget_overage WHERE report_key <> 'key 2'").unwrap();
+        assert_eq!(overage(&conn).0, 3);
+        conn.execute_batch("UPDATE ff_budget_policy SET period = 2").unwrap();
+        assert_eq!(overage(&conn).0, 0);
+        let sums: i64 = conn
+            .query_row("SELECT count(*) FROM ff_budget_overage_sum", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(sums, 0, "the sums of a period go with it");
+    }
+
+    #[test]
+    fn charges_of_earlier_periods_go_in_bounded_steps() {
+        let conn = database();
+        add_spending(&conn, 5);
+        let left = || -> (i64, i64) {
+            let count =
+                "SELECT count(*) FILTER (WHERE period = 0), count(*) FILTER (WHERE period = 1)
+                         FROM ff_budget_usage_by_exec";
+            conn.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+        };
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let session = SqliteSession::new(&conn);
+            let _ = crate::commit::trim(&session, NOW, TimestampMs(0), 2).unwrap();
+            seen.push(left());
+        }
+
+        assert_eq!(seen, [(3, 5), (1, 5), (0, 5), (0, 5)]);
+        let marked: i64 = conn
+            .query_row("SELECT sum(has_old_charges) FROM ff_budget_policy", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(marked, 0);
+    }
 }

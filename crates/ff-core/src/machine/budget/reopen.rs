@@ -2,7 +2,7 @@
 
 use super::gate::{budget_closed, quota_closed};
 use super::rows::GateKey;
-use super::{AT_ONCE, NEVER, Wanted, Write};
+use super::{NEVER, Wanted, Write};
 use crate::EngineError;
 use crate::machine::limits::GATE_SWEEP_AGAIN_MS;
 use crate::machine::policy::later;
@@ -14,7 +14,8 @@ use crate::types::{DurationMs, ExecutionId, LaneId};
 /// Looks at a gate of a lane; answers how many it lets through now.
 ///
 /// Closed: it is looked at again when it may open. Open: it stays due for claims, because what is
-/// let out may not take the room; sweeps come back a little later. Safe to repeat.
+/// let out may not take the room, behind the gates of its lane that were not looked at for longer;
+/// sweeps come back a little later. Safe to repeat.
 #[derive(Debug, Clone)]
 pub struct LookAtGate {
     /// The lane whose executions wait.
@@ -68,7 +69,7 @@ impl Command for LookAtGate {
                 let look_at = closed.look_at.unwrap_or(NEVER);
                 (0, look_at, look_at)
             }
-            None => (room, AT_ONCE, later(cx.now, DurationMs(GATE_SWEEP_AGAIN_MS))),
+            None => (room, cx.now, later(cx.now, DurationMs(GATE_SWEEP_AGAIN_MS))),
         };
         let (lane, gate) = (self.lane.clone(), self.gate.clone());
         let put = Write::PutGate { lane, gate, look_at, sweep_at };
@@ -194,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn an_open_gate_lets_out_as_many_as_there_is_room_for_and_stays_due() {
+    fn an_open_gate_lets_out_as_many_as_there_is_room_for_and_stays_due_behind_others() {
         let room = Quota { occupied: 1, in_window: 3, ..quota(10, 5) };
-        assert_eq!(look(GateKey::Quota(QUOTA), &seen_quota(room)), (4, AT_ONCE, now_plus(1_000)));
+        assert_eq!(look(GateKey::Quota(QUOTA), &seen_quota(room)), (4, NOW, now_plus(1_000)));
         assert_eq!(look(GateKey::Budget(BUDGET), &seen_budget(used(10, 9))).0, u64::MAX);
     }
 
