@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ff_core::EngineError;
 use ff_core::contracts::{
-    self, CompositeBody, CountKind, ResumeCondition, ResumePolicy, SignalMatcher, SuspendOutcome,
-    SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
+    self, CompositeBody, CountKind, EdgeGroupState, ResumeCondition, ResumePolicy, SignalMatcher,
+    SuspendOutcome, SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
 };
 use ff_core::types::{SuspensionId, TimestampMs, WaitpointId};
 use serde_json::json;
@@ -250,12 +251,29 @@ pub(super) async fn delay(task: &Task, args: &DelayArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Keeps the lease when nothing is left to wait for: the command would only be run again.
 pub(super) async fn wait_children(task: &Task) -> Result<ExitCode> {
+    if !has_children_left(task).await.map_err(|error| Error::engine("read the flow", &error))? {
+        return Ok(ExitCode::from(Exit::Answered.code()));
+    }
     task.engine
         .wait_children(&task.handle)
         .await
         .map_err(|error| Error::engine("wait for the children", &error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an edge that counts into the execution is open and its join not satisfied.
+async fn has_children_left(task: &Task) -> std::result::Result<bool, EngineError> {
+    let id = &task.about.execution_id;
+    let summary = task.engine.describe_summary(id).await?;
+    let Some(flow) = summary.and_then(|summary| summary.flow_id) else { return Ok(false) };
+    let groups = task.engine.describe_flow(&flow).await?.map(|flow| flow.edge_groups);
+    Ok(groups.into_iter().flatten().any(|group| {
+        group.downstream_execution_id == *id
+            && group.running_count > 0
+            && group.group_state != EdgeGroupState::Satisfied
+    }))
 }
 
 pub(super) async fn waitpoint(
