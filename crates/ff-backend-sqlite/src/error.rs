@@ -131,7 +131,8 @@ pub(crate) fn opening(what: &'static str, error: rusqlite::Error) -> BackendErro
     let kind = match failure.code {
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => BackendErrorKind::Timeout,
         ffi::SQLITE_IOERR | ffi::SQLITE_FULL | ffi::SQLITE_NOMEM => BackendErrorKind::Transport,
-        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => BackendErrorKind::Protocol,
+        // The file is another one than was meant; a damaged one of ours is not.
+        ffi::SQLITE_NOTADB => BackendErrorKind::Protocol,
         _ => BackendErrorKind::Other,
     };
     BackendError::Sqlite { kind, message: failure.to_string() }

@@ -5,8 +5,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use ff_backend_sqlite::WriterStopped;
-use ff_core::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
+use ff_core::engine_error::{
+    BackendErrorKind, ConflictKind, ContentionKind, StateKind, ValidationKind,
+};
 use ff_core::error::ErrorClass;
+use ff_core::state::{LifecyclePhase, PublicState};
 use ff_core::{BackendError, EngineError};
 use serde_json::json;
 
@@ -150,14 +153,16 @@ impl Error {
         answer
     }
 
-    /// The database cannot be opened.
+    /// The database cannot be opened. What only another command line mends, as with a file that is not
+    /// ours or that a newer build has written, is a mistake in it.
     pub(crate) fn open(store: &str, error: &BackendError) -> Self {
-        let mut answer =
-            Self::new(Exit::Error, "store", format!("cannot open the store `{store}`"))
-                .why(error.message())
-                .fix(
-                    "check the path and its permissions, or name another with --store sqlite:PATH",
-                );
+        let exit = match error.kind() {
+            BackendErrorKind::Protocol => Exit::Usage,
+            _ => Exit::Error,
+        };
+        let mut answer = Self::new(exit, "store", format!("cannot open the store `{store}`"))
+            .why(error.message())
+            .fix("check the path and its permissions, or name another with --store sqlite:PATH");
         answer.retryable = error.kind().is_retryable();
         answer
     }
@@ -274,6 +279,31 @@ impl Retry {
     }
 }
 
+/// Where an execution stands whose lease is gone, in a sentence without a full stop.
+pub(crate) const fn standing(state: Option<PublicState>) -> &'static str {
+    match state {
+        None => "the execution itself is gone",
+        Some(PublicState::Suspended) => "it is suspended until it is answered",
+        Some(PublicState::Delayed) => "it is delayed",
+        Some(PublicState::WaitingChildren) => "it waits for its children",
+        Some(PublicState::RateLimited) => "it waits for room in a budget or quota",
+        Some(PublicState::Resumable) => "its wait is over, and it is soon run again",
+        Some(PublicState::Waiting) => "it waits in its lane to be run again",
+        Some(PublicState::Active) => "the lease lapsed or was taken back, and it was claimed again",
+        Some(PublicState::Completed) => "it has ended: completed",
+        Some(PublicState::Failed) => "it has ended: failed",
+        Some(PublicState::Cancelled) => "it has ended: cancelled",
+        Some(PublicState::Expired) => "it has ended: expired",
+        Some(PublicState::Skipped) => "it has ended: skipped",
+        Some(_) => "its state has changed",
+    }
+}
+
+/// Why an engine call failed, in a sentence without a full stop.
+pub(crate) fn reason(error: &EngineError) -> String {
+    explain(error).why
+}
+
 /// What to do about a store that is written no more.
 pub(crate) const STOPPED_FIX: &str = "put the database file back or mend the disk, check it with \
                                       `ff verify`, then run the command again";
@@ -388,8 +418,8 @@ fn explain_validation(kind: &ValidationKind, detail: &str) -> Told {
 
 fn explain_contention(kind: &ContentionKind) -> Told {
     match kind {
-        ContentionKind::ExecutionNotActive { terminal_outcome, .. }
-            if !terminal_outcome.is_empty() =>
+        ContentionKind::ExecutionNotActive { terminal_outcome, lifecycle_phase, .. }
+            if lifecycle_phase == LifecyclePhase::Terminal.as_str() =>
         {
             told(
                 Exit::Conflict,
@@ -398,8 +428,12 @@ fn explain_contention(kind: &ContentionKind) -> Told {
             )
             .fix("`ff exec get` shows how; `ff exec replay` opens it again")
         }
-        ContentionKind::ExecutionNotActive { .. } => {
-            told(Exit::Conflict, "not_active", "it is not running now")
+        ContentionKind::ExecutionNotActive { lifecycle_phase, .. } => {
+            let why = match LifecyclePhase::from_wire(lifecycle_phase) {
+                Some(LifecyclePhase::Suspended) => "it is suspended, so nobody runs it now",
+                _ => "nobody runs it now: it waits, is delayed, or is blocked",
+            };
+            told(Exit::Conflict, "not_active", why).fix("`ff exec why` tells what it waits for")
         }
         ContentionKind::ExecutionNotEligible | ContentionKind::ExecutionNotInEligibleSet => told(
             Exit::Conflict,
@@ -470,7 +504,7 @@ mod tests {
         let ended = ContentionKind::ExecutionNotActive {
             terminal_outcome: "success".to_owned(),
             lease_epoch: String::new(),
-            lifecycle_phase: String::new(),
+            lifecycle_phase: "terminal".to_owned(),
             attempt_id: String::new(),
         };
         for (error, code) in [

@@ -58,7 +58,7 @@ struct Global {
         help_heading = "Global options"
     )]
     store: String,
-    /// Answer with JSON; errors too, on stderr.
+    /// Answer with JSON; errors too, on stderr. What is asked of several ids answers a list.
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     /// How to answer.

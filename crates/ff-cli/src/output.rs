@@ -271,6 +271,11 @@ pub(crate) fn put_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u8
     };
 }
 
+/// One answer for one id, a list for several, in their order.
+pub(crate) fn one_or_list(mut documents: Vec<Value>) -> Value {
+    if documents.len() == 1 { documents.remove(0) } else { Value::Array(documents) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,105 @@ fn spending_tells_by_its_exit_code_what_became_of_it() {
 }
 
 #[test]
+fn a_dimension_that_is_given_twice_is_refused_and_nothing_is_written() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=10", "--soft", "t=5"]).ok();
+    let before = budget(&store, "b");
+    for line in [
+        &["budget", "spend", "b", "t=1", "t=2"][..],
+        &["budget", "spend", "b", "u=1", "t=2", "u=1"],
+        &["budget", "topup", "b", "t=1", "t=2"],
+        &["budget", "limit", "b", "t=11", "t=12"],
+        &["budget", "limit", "b", "--soft", "t=1", "t=2"],
+        &["budget", "create", "c", "--limit", "t=5", "--limit", "t=6"],
+        &["budget", "create", "c", "--limit", "t=5", "--soft", "t=1", "--soft", "t=2"],
+    ] {
+        let error = store.run(line).refused(2);
+        assert!(error.contains("is given twice") && error.contains("fix: "), "{line:?}: {error}");
+    }
+    let id = store.submit(&["k", "--budget", "b"]);
+    store.work(&format!("{FF} task spend t=1 t=2 2>&1; echo $?")).ok();
+    let result = store.run(&["exec", "result", &id]).ok();
+    assert!(result.contains("is given twice") && result.ends_with("2\n"), "{result}");
+
+    assert_eq!(budget(&store, "b")["dimensions"], before["dimensions"]);
+    store.run(&["budget", "get", "c"]).refused(3);
+}
+
+#[test]
+fn a_report_answers_the_same_keys_whatever_became_of_it() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=10", "--soft", "t=5"]).ok();
+    let spend = |line: &[&str]| -> Value {
+        let line = [&["budget", "spend", "b", "--json"], line].concat();
+        serde_json::from_str(&store.run(&line).out).unwrap()
+    };
+    let told = |outcome, dimension: Value, usage: Value, limit: Value, code| json!({"outcome": outcome, "dimension": dimension, "usage": usage, "limit": limit, "exit_code": code});
+
+    let none = || Value::Null;
+    assert_eq!(spend(&["t=4", "--key", "k"]), told("ok", none(), none(), none(), 0));
+    assert_eq!(spend(&["t=4", "--key", "k"]), told("already_applied", none(), none(), none(), 0));
+    assert_eq!(spend(&["t=2"]), told("soft_breach", json!("t"), json!(6), json!(5), 7));
+    assert_eq!(spend(&["t=5"]), told("hard_breach", json!("t"), json!(6), json!(10), 8));
+    store.run(&["budget", "create", "c", "--limit", "t=10"]).ok();
+    let several = store.run(&["budget", "get", "b", "c", "--json"]).json();
+    assert_eq!((&several[0]["name"], &several[1]["name"]), (&json!("b"), &json!("c")));
+}
+
+#[test]
+fn a_limit_of_zero_is_none_and_is_shown_as_none() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "t=10"]).ok();
+    let told = store.run(&["budget", "limit", "b", "t=0"]).ok();
+    assert_eq!(told, "b t: 0 spent, without a hard limit\n");
+    store.run(&["budget", "spend", "b", "t=1000"]).ok();
+    for line in [&["budget", "list"][..], &["budget", "get", "b"]] {
+        let table = store.run(line).ok();
+        let row = table.lines().find(|line| line.contains("1000")).unwrap();
+        assert!(row.contains(" - ") && !row.contains('%'), "{table}");
+    }
+    assert!(store.run(&["budget", "create", "--help"]).ok().contains("0 for none"));
+    assert!(store.run(&["budget", "--help"]).ok().contains("0 takes a limit away"));
+}
+
+#[test]
+fn a_part_of_a_quota_without_a_limit_is_no_evidence() {
+    let store = Store::new();
+    store.run(&["quota", "create", "--concurrent", "1", "--lane", "slots"]).ok();
+    store.run(&["quota", "create", "--rate", "1/1h", "--lane", "rate"]).ok();
+    for (lane, part, absent) in
+        [("slots", "1 of 1 run", "started within"), ("rate", "1 of 1 started within", "run,")]
+    {
+        store.submit(&["k", "--lane", lane]);
+        let second = store.submit(&["k", "--lane", lane]);
+        let script = format!("{FF} exec why {second}");
+        let flags = ["work", "--lane", lane, "--max", "1", "-c", "2", "--json", "--", "sh", "-c"];
+        let why = store.path("why");
+        let script = format!(
+            "until {script} | grep -q CLOSED; do sleep 0.05; done; {script} > '{}'",
+            why.display()
+        );
+        store.run(&[&flags[..], &[&script]].concat()).ok();
+
+        let why = std::fs::read_to_string(why).unwrap();
+        assert!(why.contains(part) && !why.contains(absent), "{why}");
+    }
+}
+
+#[test]
+fn a_top_up_of_a_dimension_that_is_not_there_is_refused() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "tokens=10", "--limit", "usd=1"]).ok();
+
+    let error = store.run(&["budget", "topup", "b", "tokens=1", "typo=1"]).refused(3);
+
+    assert!(error.contains("no dimension `typo`") && error.contains("tokens, usd"), "{error}");
+    assert_eq!(budget(&store, "b")["dimensions"].as_array().unwrap().len(), 2);
+    assert_eq!(budget(&store, "b")["dimensions"][0]["hard_limit"], 10);
+    store.run(&["budget", "limit", "b", "new=1"]).ok();
+}
+
+#[test]
 fn what_one_execution_was_charged_can_be_given_back() {
     let store = Store::new();
     store.run(&["budget", "create", "b", "--limit", "t=10"]).ok();

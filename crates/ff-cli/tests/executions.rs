@@ -154,7 +154,7 @@ fn every_error_is_one_json_object_when_json_is_asked_for() {
         (&["submit", "k", "--delay", "30", "--json"][..], 2),
         (&["submit", "k", "@missing", "--json"][..], 3),
         (&["exec", "list", "--json", "--store", "sqlite:/no/such/dir/x.db"][..], 3),
-        (&["submit", "k", "--json", "--store", "sqlite:/no/such/dir/x.db"][..], 1),
+        (&["submit", "k", "--json", "--store", "sqlite:/no/such/dir/x.db"][..], 2),
     ] {
         let error = store.run(args).refused(exit);
         let object: serde_json::Value =
@@ -162,6 +162,18 @@ fn every_error_is_one_json_object_when_json_is_asked_for() {
         assert_eq!(object["exit_code"], exit, "{args:?}");
         assert!(object["title"].as_str().is_some_and(|title| !title.is_empty()), "{args:?}");
     }
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_a_mistake_of_the_command_line_and_stays_as_it_is() {
+    let store = Store::new();
+    let text = "no database at all, whatever its name says\n".repeat(100);
+    std::fs::write(store.path("notes.db"), &text).unwrap();
+
+    let error = store.run(&["exec", "list", "--store", "sqlite:notes.db"]).refused(2);
+
+    assert!(error.contains("notes.db") && error.contains("fix: check the path"), "{error}");
+    assert_eq!(std::fs::read_to_string(store.path("notes.db")).unwrap(), text);
 }
 
 #[test]

@@ -40,6 +40,71 @@ fn a_flow_file_can_be_checked_without_a_store() {
     assert_eq!(told, "f is sound: 2 nodes, 1 edges\n");
 }
 
+#[test]
+fn a_check_refuses_what_a_submit_would_refuse() {
+    let store = Store::new();
+    let nodes = |nodes: serde_json::Value| json!({"flow": "f", "nodes": nodes}).to_string();
+    let chain = |count: usize, needs: usize| {
+        let node = |place: usize| {
+            let needs: Vec<_> =
+                (place.saturating_sub(needs)..place).map(|n| format!("n{n}")).collect();
+            (format!("n{place}"), json!({"kind": "k", "needs": needs}))
+        };
+        nodes((0..count).map(node).collect::<serde_json::Map<_, _>>().into())
+    };
+    std::fs::write(store.path("heavy"), vec![b'x'; 1 << 20]).unwrap();
+    let heavy =
+        (0..65).map(|place| (format!("n{place}"), json!({"kind": "k", "payload_file": "heavy"})));
+    let tags: serde_json::Map<_, _> =
+        (0..65).map(|tag| (format!("a.t{tag}"), json!("x"))).collect();
+    for (file, part) in [
+        (chain(600, 250), "edges; at most 100000"),
+        (nodes(heavy.collect::<serde_json::Map<_, _>>().into()), "the limit is 67108864 bytes"),
+        (
+            json!({"flow": "f", "tags": tags, "nodes": {"a": {"kind": "k"}}}).to_string(),
+            "65 tags; the limit is 64",
+        ),
+        (
+            nodes(json!({"a": {"kind": "k"}, "b": {"kind": "k", "deadline": "99999d"}})),
+            "node `b`: execution_deadline_at is more than ten years ahead",
+        ),
+        (
+            nodes(json!({"a": {"kind": "k", "capabilities": ["a,b"]}})),
+            "node `a`: a capability is malformed",
+        ),
+        (nodes(json!({"a": {"kind": "k\0"}})), "the kind has a NUL"),
+    ] {
+        let checked = store.run_with(&["flow", "run", "-", "--check"], file.as_bytes()).refused(2);
+        assert!(checked.contains(part), "{part}: {checked}");
+        let refused = store.run_with(&["flow", "run", "-", "-d"], file.as_bytes()).refused(2);
+        assert_eq!(refused, checked);
+    }
+    assert_eq!(store.run(&["flow", "list", "--json"]).json()["flows"], json!([]));
+}
+
+#[test]
+fn a_graph_is_drawn_for_programs_too() {
+    let store = Store::new();
+    let file = "nodes:\n  a: {kind: k}\n  b: {kind: k}\n  c: {kind: k, needs: [a, b], join: any}\n";
+    let flow = submit(&store, file);
+
+    let drawn = store.run(&["flow", "graph", &flow, "--json"]).json();
+
+    assert_eq!((&drawn["id"], &drawn["is_truncated"]), (&json!(flow), &json!(false)));
+    let id = |place: usize| drawn["nodes"][place]["id"].clone();
+    assert_eq!(
+        drawn["edges"],
+        json!([
+            {"upstream": id(0), "downstream": id(2), "state": "unsatisfied"},
+            {"upstream": id(1), "downstream": id(2), "state": "unsatisfied"},
+        ])
+    );
+    let join = json!({"kind": "any_of", "on_satisfied": "let_run"});
+    assert_eq!(drawn["groups"], json!([{"downstream": id(2), "join": join, "needs": 2}]));
+    let several = store.run(&["flow", "get", &flow, &flow, "--json"]).json();
+    assert_eq!(several[1]["id"], flow.as_str());
+}
+
 /// Runs everything that is claimable, each node answering its kind, except that `bad` fails.
 const WORK: &str =
     r#"[ "$FF_KIND" = bad ] && exit 65; [ "$FF_KIND" = cat ] && exec cat; echo $FF_KIND"#;
@@ -92,6 +157,12 @@ fn following_a_flow_ends_with_its_outcome() {
 
     let error = store.run(&["flow", "run", "bad.yaml"]).refused(5);
     assert!(error.contains("ended as failed") && error.contains("a: exit code 65"), "{error}");
+    let hint = error.split("`ff exec replay ").nth(1).unwrap().split('`').next().unwrap();
+    assert!(hint.ends_with(" --state failed,skipped"), "{error}");
+    let hint: Vec<_> =
+        ["exec", "replay", "-q", "--yes"].into_iter().chain(hint.split(' ')).collect();
+    let replayed = store.run(&hint).ok();
+    assert_eq!(replayed.lines().count(), 2, "the failed node and the one behind it");
 
     let answer = store.run(&["flow", "run", "bad.yaml", "--json"]);
     let last: serde_json::Value = serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();

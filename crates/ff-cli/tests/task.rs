@@ -123,6 +123,51 @@ fn a_command_that_goes_on_without_its_lease_is_refused_and_ended() {
 }
 
 #[test]
+fn whoever_goes_on_without_its_lease_is_told_where_the_execution_stands() {
+    let store = Store::new();
+    for (park, standing) in
+        [("suspend", "it is suspended until it is answered"), ("delay 1h", "it is delayed")]
+    {
+        let id = store.submit(&["k", "--lane", "parks"]);
+        let said = store.path("said");
+        let script = format!(
+            "FF={FF}; $FF task {park}; for again in 'progress 3' suspend wait-children; do \
+             $FF task $again; echo $?; done 2> '{said}' >&2",
+            said = said.display()
+        );
+        store.run(&["work", "--lane", "parks", "--max", "1", "--", "sh", "-c", &script]).ok();
+
+        let said = std::fs::read_to_string(&said).unwrap();
+        assert_eq!(said.matches(standing).count(), 3, "{park}: {said}");
+        assert_eq!(said.matches("\n4\n").count(), 3, "{park}: {said}");
+        assert!(!said.contains("ended: none") && !said.contains("replay"), "{park}: {said}");
+        assert!(said.contains("fix: let the command end"), "{park}: {said}");
+        store.run(&["exec", "cancel", &id, "--yes"]).ok();
+    }
+}
+
+#[test]
+fn what_is_cancelled_under_a_command_is_ended_and_not_lost() {
+    let store = Store::new();
+    store.submit(&["k"]);
+    let told = store.run(&[
+        "work",
+        "--max",
+        "1",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        &format!("{FF} exec cancel $FF_EXECUTION_ID --yes; exec sleep 300"),
+    ]);
+
+    assert!(told.err.contains("stopped: it has ended: cancelled"), "{}", told.err);
+    assert!(!told.err.contains('{'), "{}", told.err);
+    let told = told.json();
+    assert_eq!((&told["ended"], &told["lost"]), (&json!(1), &json!(0)));
+}
+
+#[test]
 fn what_a_command_emits_is_tailed_in_order_and_byte_for_byte() {
     let store = Store::new();
     let id = store.submit(&["k"]);

@@ -119,6 +119,71 @@ fn a_signal_may_come_before_the_work_suspends() {
 }
 
 #[test]
+fn a_used_waitpoint_is_waited_for_under_its_own_key() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    let script = format!(
+        "[ -z \"$FF_SIGNALS_FILE\" ] || exec cat \"$FF_SIGNALS_FILE\"; \
+         set -- $({FF} task waitpoint); \
+         {FF} task suspend --use $1 --key other 2> '{}'; [ $? = 2 ] || exit 65; \
+         {FF} task suspend --use $1",
+        store.path("refused").display()
+    );
+    let _worker = store.worker(&[], &script);
+    store.wait_for_state(&id, "suspended");
+
+    let told = std::fs::read_to_string(store.path("refused")).unwrap();
+    assert!(told.contains("opened with --key callback"), "{told}");
+    let found = store.run(&["wait", "token", &id, "--json"]).json();
+    assert_eq!(found["key"], "callback");
+    store.run(&["wait", "answer", &id, "1", "--key", "callback"]).ok();
+    assert_eq!(signals(&store, &id)[0]["payload"], json!(1));
+}
+
+#[test]
+fn two_waitpoints_of_one_key_could_not_be_told_apart_and_are_refused() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    store.work(&format!("{FF} task suspend --key a --key a 2>&1; echo $?")).ok();
+
+    let result = store.run(&["exec", "result", &id]).ok();
+    assert!(result.contains("`a` is given twice") && result.ends_with("2\n"), "{result}");
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_told_the_limit_that_holds() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    let _worker = asking(&store, "--for callback");
+    store.wait_for_state(&id, "suspended");
+    std::fs::write(store.path("large"), vec![b'x'; 64 * 1024 + 1]).unwrap();
+
+    let long = "x".repeat(64 * 1024);
+    for line in [
+        &["wait", "answer", &id, "@large", "--payload-limit", "16MiB"][..],
+        &["wait", "approve", &id, "--message", &long],
+        &["wait", "signal", &id, &id, "@large", "--token", "t"],
+    ] {
+        let error = store.run(line).refused(2);
+        assert!(error.contains("65536") && error.contains("a reference"), "{error}");
+        assert!(!error.contains("--payload-limit"), "{error}");
+    }
+    store.run_with(&["wait", "answer", &id, "-"], &[b'x'; 64 * 1024]).ok();
+}
+
+#[test]
+fn an_answer_after_the_answer_is_told_that_there_was_one() {
+    let store = Store::new();
+    let id = store.submit(&["k"]);
+    store.work(&format!("{FF} task suspend")).ok();
+    store.run(&["wait", "approve", &id, "--as", "ada"]).ok();
+
+    let error = store.run(&["wait", "approve", &id, "--as", "ada"]).refused(4);
+
+    assert!(error.contains("it was answered already, or has not asked yet"), "{error}");
+}
+
+#[test]
 fn a_timeout_does_what_was_asked() {
     let store = Store::new();
     for (action, state) in [("fail", "failed"), ("cancel", "cancelled"), ("expire", "expired")] {

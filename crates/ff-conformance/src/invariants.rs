@@ -26,6 +26,7 @@ use ff_core::types::{ExecutionId, TimestampMs};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use crate::frames;
 use crate::probe::Engine;
 
 /// A subscription that shows nothing new for this long has skipped the rest.
@@ -363,7 +364,10 @@ impl fmt::Display for Finding {
 /// At rest means: all clients have ended, lanes are open, and a worker that can run everything
 /// finds nothing more to claim; [`race::quiesce`](crate::race::quiesce) makes it so.
 pub async fn check(engine: &Engine, histories: &[History]) -> Result<Vec<Finding>, EngineError> {
-    Ok(judge(&observe(engine).await?, histories))
+    let observed = observe(engine).await?;
+    let mut findings = judge(&observed, histories);
+    findings.extend(frames::check(engine.backend().as_ref(), &observed, histories).await?);
+    Ok(findings)
 }
 
 /// Looks for contradictions.

@@ -5,6 +5,7 @@ mod dice;
 pub mod event;
 pub mod execution;
 pub mod flow;
+mod frames;
 pub mod harness;
 pub mod invariants;
 pub mod lane;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ff_core::EngineError;
 use ff_core::backend::{
     CancelFlowPolicy, CancelFlowWait, CapabilitySet, ClaimPolicy, FailOutcome, FailureClass,
-    FailureReason, Handle, ScannerFilter, UsageDimensions,
+    FailureReason, Frame, FrameKind, Handle, ScannerFilter, UsageDimensions,
 };
 use ff_core::contracts::{
     AnswerWaitpointArgs, CancelExecutionArgs, ChangePriorityArgs, CreateBudgetArgs,
@@ -34,11 +34,13 @@ use ff_core::types::{
     WaitpointId, WorkerId, WorkerInstanceId,
 };
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::dice::Dice;
+use crate::frames::{self, Append};
 use crate::invariants::{
     Caps, Delivered, Finding, History, Observed, Op, Outcome, Record, judge, observe,
 };
@@ -71,6 +73,9 @@ const UNITS_MAX: u64 = 10;
 
 /// Operations after which an actor moves on to the next crowd.
 const OPERATIONS_PER_CROWD: u64 = 15;
+
+/// Frames that an actor appends to a stream side by side.
+const FRAMES_AT_ONCE: u64 = 3;
 
 /// Handles that an actor keeps, dead ones included.
 const HANDLES_KEPT: usize = 8;
@@ -234,8 +239,9 @@ impl Actor {
             49..=54 => self.write(Op::Suspend, number).await,
             55..=60 => self.write(Op::Complete, number).await,
             61..=66 => self.write(Op::Fail, number).await,
-            67..=71 => self.write(Op::Renew, number).await,
-            72..=73 => self.write(Op::Progress, number).await,
+            67..=69 => self.write(Op::Renew, number).await,
+            70..=72 => self.append(number).await,
+            73 => self.write(Op::Progress, number).await,
             74..=76 => self.write(Op::Delay, number).await,
             77..=79 => self.write(Op::Release, number).await,
             80..=81 => self.write(Op::Cancel, number).await,
@@ -389,12 +395,9 @@ impl Actor {
         }
     }
 
-    /// One call by handle: mostly the newest, sometimes an old one, sometimes a forged one.
-    async fn write(&mut self, op: Op, number: u64) {
-        if self.held.is_empty() {
-            return;
-        }
-        let newest = self.held.len() - 1;
+    /// A handle: mostly the newest, sometimes an old one, sometimes a forged one.
+    fn shown(&mut self) -> Option<(Handle, HandlePayload)> {
+        let newest = self.held.len().checked_sub(1)?;
         let back = if self.dice.chance(65) { 0 } else { self.dice.below(HANDLES_KEPT as u64) };
         let chosen = newest.saturating_sub(usize::try_from(back).unwrap_or(0));
         let (mut handle, mut payload) = self.held[chosen].clone();
@@ -402,6 +405,39 @@ impl Actor {
             payload.lease_epoch.0 += 1;
             handle.opaque = handle_codec::encode(handle.backend, &payload);
         }
+        Some((handle, payload))
+    }
+
+    /// A few frames at once, on one stream.
+    async fn append(&mut self, number: u64) {
+        let Some((handle, payload)) = self.shown() else { return };
+        let invoked_at = self.now().await;
+        let calls = (0..FRAMES_AT_ONCE).map(|place| {
+            let (engine, handle) = (Arc::clone(&self.engine), handle.clone());
+            let text = format!("{} {number}-{place}", self.name);
+            async move {
+                let frame = Frame::new(text.clone().into_bytes(), FrameKind::Stdout);
+                (text, engine.append_frame(&handle, frame).await)
+            }
+        });
+        for (text, said) in join_all(calls).await {
+            let (outcome, told) = match said {
+                Ok(said) => {
+                    (Outcome::Ok("ok".to_owned()), Some((said.stream_id, said.frame_count)))
+                }
+                Err(error) => (refused(&error), None),
+            };
+            let mut record = self.record(Op::AppendFrame, invoked_at, outcome).await;
+            record.execution = Some(payload.execution_id.clone());
+            record.epoch = Some(payload.lease_epoch.0);
+            record.args = Append { attempt: payload.attempt_index.0, told, text }.note();
+            self.keep(record);
+        }
+    }
+
+    /// One call by handle.
+    async fn write(&mut self, op: Op, number: u64) {
+        let Some((handle, payload)) = self.shown() else { return };
         let invoked_at = self.now().await;
         let (mut until, mut expires_at, mut result) = (None, None, None);
         let mut args = String::new();
@@ -816,7 +852,8 @@ impl Verdict {
 }
 
 /// Every kind of command of the race.
-const ALL_OPS: [Op; 21] = [
+const ALL_OPS: [Op; 22] = [
+    Op::AppendFrame,
     Op::Spend,
     Op::Suspend,
     Op::Signal,
@@ -910,6 +947,7 @@ pub async fn race(
 
     let observed = observe(engine).await?;
     let mut findings = judge(&observed, &histories);
+    findings.extend(frames::check(engine.backend().as_ref(), &observed, &histories).await?);
     let table = observed.lease_events.iter();
     let table = table.map(|(id, event)| (*id, event.execution_id.clone(), event.at));
     findings.extend(followed("lease", leases, table.collect()).await);

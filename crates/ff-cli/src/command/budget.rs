@@ -1,6 +1,7 @@
 //! `ff budget`: how much may be spent, and what was.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::command::submit::engine_now;
 use crate::duration::{self, parse_positive};
 use crate::error::{Error, Exit, Result};
 use crate::id;
-use crate::output::{Format, Output, cell};
+use crate::output::{Format, Output, cell, one_or_list};
 use crate::store::{Location, Purpose, Store};
 use crate::time::{self, millis};
 
@@ -43,7 +44,7 @@ pub(crate) enum BudgetCommand {
     /// Raise hard limits by these amounts; what waits for room goes on.
     #[command(alias = "raise")]
     Topup(AmountsArgs),
-    /// Set limits.
+    /// Set limits; 0 takes a limit away.
     Limit(LimitArgs),
     /// Put the counters to zero.
     Reset(NamesArgs),
@@ -87,10 +88,10 @@ impl OnHard {
 pub(crate) struct CreateArgs {
     /// Its name.
     name: String,
-    /// A hard limit; may be repeated.
+    /// A hard limit, 0 for none; may be repeated.
     #[arg(long, short, value_name = "DIMENSION=N", value_parser = parse_amount, required_unless_present = "soft")]
     limit: Vec<(String, u64)>,
-    /// A soft limit, which is told and stops nothing; may be repeated.
+    /// A soft limit, which is told and stops nothing, 0 for none; may be repeated.
     #[arg(long, value_name = "DIMENSION=N", value_parser = parse_amount)]
     soft: Vec<(String, u64)>,
     /// Put the counters to zero this often.
@@ -134,6 +135,7 @@ pub(crate) struct LimitArgs {
 
 /// Reports spending.
 #[derive(Debug, Args)]
+#[command(after_help = SPENT_HELP)]
 pub(crate) struct SpendArgs {
     #[command(flatten)]
     amounts: AmountsArgs,
@@ -170,6 +172,28 @@ pub(crate) fn parse_amount(text: &str) -> Result<(String, u64), String> {
         .filter(|amount| i64::try_from(*amount).is_ok())
         .ok_or_else(|| format!("`{amount}` is not a whole number from 0 to {}", i64::MAX))?;
     Ok((dimension.to_owned(), amount))
+}
+
+/// The amounts by dimension. Which of two amounts for one dimension is meant, or whether their sum is,
+/// nobody can tell, so none is taken.
+pub(crate) fn by_dimension(
+    amounts: impl IntoIterator<Item = (String, u64)>,
+) -> Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for (dimension, amount) in amounts {
+        match found.entry(dimension) {
+            Entry::Vacant(place) => {
+                place.insert(amount);
+            }
+            Entry::Occupied(place) => {
+                let dimension = place.key();
+                return Err(Error::usage(format!("`{dimension}` is given twice"))
+                    .why(format!("{dimension}={} and {dimension}={amount}", place.get()))
+                    .fix("give each dimension once"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) async fn run(
@@ -217,10 +241,10 @@ async fn create(engine: &dyn EngineBackend, output: Output, args: CreateArgs) ->
         return Err(Error::usage("the budget has no name").fix("give a name, for example team-a"));
     }
     let mut limits: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for (dimension, amount) in args.limit {
+    for (dimension, amount) in by_dimension(args.limit)? {
         limits.entry(dimension).or_default().0 = amount;
     }
-    for (dimension, amount) in args.soft {
+    for (dimension, amount) in by_dimension(args.soft)? {
         limits.entry(dimension).or_default().1 = amount;
     }
     let budget_id = id_of(&args.scope, &args.name);
@@ -298,17 +322,13 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<ExitCode> {
                     .next_reset_at
                     .map_or_else(|| "-".to_owned(), |at| time::relative(at.0, now));
                 for dimension in &budget.dimensions {
-                    let limit = |limit: u64| match limit {
-                        0 => "-".to_owned(),
-                        limit => limit.to_string(),
-                    };
                     rows.push(vec![
                         cell(std::mem::take(&mut name)),
                         cell(&dimension.dimension),
                         output.judged(dimension.usage.to_string(), !dimension.is_exhausted()),
-                        cell(limit(dimension.hard_limit)),
+                        cell(shown_limit(dimension.hard_limit)),
                         cell(share(dimension.usage, dimension.hard_limit)),
-                        cell(limit(dimension.soft_limit)),
+                        cell(shown_limit(dimension.soft_limit)),
                         cell(dimension.overage.to_string()),
                         cell(budget.waiting.to_string()),
                         cell(&resets),
@@ -329,6 +349,11 @@ async fn list(engine: &dyn EngineBackend, output: Output) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A limit of a table; none is stored as 0.
+fn shown_limit(limit: u64) -> String {
+    if limit == 0 { "-".to_owned() } else { limit.to_string() }
 }
 
 /// How much of a limit is used, in ten places: `███▌······ 35%`.
@@ -384,10 +409,7 @@ async fn get(engine: &dyn EngineBackend, output: Output, names: &[String]) -> Re
         }
     }
     if output.is_json() {
-        match &documents[..] {
-            [only] => output.json(only)?,
-            several => output.json(&json!({"budgets": several}))?,
-        }
+        output.json(&one_or_list(documents))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -423,9 +445,9 @@ fn show(
             vec![
                 cell(&dimension.dimension),
                 output.judged(dimension.usage.to_string(), !dimension.is_exhausted()),
-                cell(dimension.hard_limit.to_string()),
+                cell(shown_limit(dimension.hard_limit)),
                 cell(share(dimension.usage, dimension.hard_limit)),
-                cell(dimension.soft_limit.to_string()),
+                cell(shown_limit(dimension.soft_limit)),
                 cell(dimension.overage.to_string()),
             ]
         })
@@ -452,15 +474,45 @@ fn show(
     Ok(())
 }
 
+/// Which dimensions a change is for.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// Those that the budget has.
+    Only,
+    /// New ones too.
+    OrNew,
+}
+
+/// Refuses a dimension that the budget does not have: raising a limit that is not there would make a new
+/// dimension, most likely of a word that is mistyped.
+fn refuse_unknown(budget: &BudgetOverview, amounts: &BTreeMap<String, u64>) -> Result<()> {
+    let known: Vec<_> = budget.dimensions.iter().map(|known| known.dimension.as_str()).collect();
+    match amounts.keys().find(|dimension| !known.contains(&dimension.as_str())) {
+        None => Ok(()),
+        Some(dimension) => Err(Error::new(
+            Exit::NotFound,
+            "not_found",
+            format!("the budget `{}` has no dimension `{dimension}`", budget.scope_id),
+        )
+        .why(format!("it has {}", known.join(", ")))
+        .fix("`ff budget limit` gives a budget a new dimension")),
+    }
+}
+
 async fn change(
     engine: &dyn EngineBackend,
     output: Output,
     args: AmountsArgs,
+    known: Known,
     change_of: impl Fn(u64) -> (LimitChange, LimitChange),
 ) -> Result<ExitCode> {
+    let amounts = by_dimension(args.amounts)?;
     let budget_id = id::resolve_budget(engine, &args.budget).await?;
+    if let Known::Only = known {
+        refuse_unknown(&find(engine, &budget_id).await?, &amounts)?;
+    }
     let mut changed = Vec::new();
-    for (dimension, amount) in args.amounts {
+    for (dimension, amount) in amounts {
         let (hard, soft) = change_of(amount);
         let after = engine
             .set_budget_limits(SetBudgetLimitsArgs::new(budget_id.clone(), dimension, hard, soft))
@@ -468,11 +520,11 @@ async fn change(
             .map_err(|error| Error::engine("change the limit", &error))?;
         if output.format == Format::Table {
             let limit = |limit: u64| match limit {
-                0 => "without limit".to_owned(),
-                limit => format!("of {limit}"),
+                0 => ", without a hard limit".to_owned(),
+                limit => format!(" of {limit}"),
             };
             output.line(&format!(
-                "{} {}: {} spent {}{}",
+                "{} {}: {} spent{}{}",
                 args.budget,
                 after.dimension,
                 after.usage,
@@ -496,11 +548,12 @@ async fn change(
 }
 
 async fn topup(engine: &dyn EngineBackend, output: Output, args: AmountsArgs) -> Result<ExitCode> {
-    change(engine, output, args, |amount| (LimitChange::Raise(amount), LimitChange::Keep)).await
+    let raise = |amount| (LimitChange::Raise(amount), LimitChange::Keep);
+    change(engine, output, args, Known::Only, raise).await
 }
 
 async fn limit(engine: &dyn EngineBackend, output: Output, args: LimitArgs) -> Result<ExitCode> {
-    change(engine, output, args.amounts, |amount| {
+    change(engine, output, args.amounts, Known::OrNew, |amount| {
         if args.soft {
             (LimitChange::Keep, LimitChange::Set(amount))
         } else {
@@ -534,8 +587,8 @@ async fn reset(engine: &dyn EngineBackend, output: Output, names: &[String]) -> 
 }
 
 async fn spend(engine: &dyn EngineBackend, output: Output, args: SpendArgs) -> Result<ExitCode> {
+    let amounts = by_dimension(args.amounts.amounts)?;
     let budget_id = id::resolve_budget(engine, &args.amounts.budget).await?;
-    let amounts: BTreeMap<String, u64> = args.amounts.amounts.into_iter().collect();
     let answer = match &args.execution {
         Some(execution) => {
             let execution = id::resolve(engine, execution).await?;
@@ -553,6 +606,33 @@ async fn spend(engine: &dyn EngineBackend, output: Output, args: SpendArgs) -> R
     let answer = answer.map_err(|error| Error::engine("report the spending", &error))?;
     told_spent(output, &answer, true)
 }
+
+/// What a report did, under the same keys whatever it was.
+fn spent_json(answer: &ReportUsageResult) -> Value {
+    let (outcome, found) = match answer {
+        ReportUsageResult::AlreadyApplied => ("already_applied", None),
+        ReportUsageResult::SoftBreach { dimension, current_usage, soft_limit } => {
+            ("soft_breach", Some((dimension, current_usage, soft_limit)))
+        }
+        ReportUsageResult::HardBreach { dimension, current_usage, hard_limit } => {
+            ("hard_breach", Some((dimension, current_usage, hard_limit)))
+        }
+        _ => ("ok", None),
+    };
+    json!({
+        "outcome": outcome,
+        "dimension": found.map(|(dimension, ..)| dimension),
+        "usage": found.map(|(_, usage, _)| usage),
+        "limit": found.map(|(.., limit)| limit),
+    })
+}
+
+/// What `--json` answers, in the help of both commands that spend.
+pub(crate) const SPENT_HELP: &str = "\
+Exit codes beside the usual ones: 7 spent, above a soft limit · 8 not spent, a hard limit is reached
+
+--json answers {\"outcome\", \"dimension\", \"usage\", \"limit\", \"exit_code\"}; the outcome is ok, already_applied,
+soft_breach or hard_breach, and a breach names the dimension, what is spent of it and the limit it met.";
 
 /// Tells what a report of spending did, a plain success only if it is asked for; the exit code is part of
 /// the contract with scripts.
@@ -584,10 +664,7 @@ pub(crate) fn told_spent(
     };
     match output.format {
         Format::Json => {
-            let mut value = json!(answer);
-            if let Value::String(word) = &value {
-                value = json!({ word.as_str(): {} });
-            }
+            let mut value = spent_json(answer);
             value["exit_code"] = json!(exit.map_or(0, Exit::code));
             output.json(&value)?;
         }

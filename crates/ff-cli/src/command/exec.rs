@@ -23,7 +23,7 @@ use crate::duration::{self, size};
 use crate::error::{Error, Exit, Result};
 use crate::filter::{ENDED, Filter, find_all, is_ended, next_page};
 use crate::id;
-use crate::output::{Format, Output, cell, escape, put_bytes, shorten};
+use crate::output::{Format, Output, cell, escape, one_or_list, put_bytes, shorten};
 use crate::store::{Location, Purpose, Store};
 use crate::time;
 
@@ -299,11 +299,6 @@ async fn get(engine: &dyn EngineBackend, output: Output, ids: &[String]) -> Resu
         output.json(&one_or_list(documents))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One answer for one id, a list for several.
-fn one_or_list(mut documents: Vec<Value>) -> Value {
-    if documents.len() == 1 { documents.remove(0) } else { Value::Array(documents) }
 }
 
 fn show(

@@ -246,6 +246,12 @@ impl Draft {
                 "give a short kind, and put the rest into the payload",
             );
         }
+        if self.kind.contains('\0') {
+            return refused(
+                "the kind has a NUL, and a worker could not hand it to a command".to_owned(),
+                "leave it out",
+            );
+        }
         if self.lane.as_str().contains(',') {
             return refused(
                 format!(

@@ -4,18 +4,20 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use ff_core::EngineError;
 use ff_core::contracts::{
     AnswerWaitpointArgs, DeliverSignalArgs, DeliverSignalResult, ListPendingWaitpointsArgs,
     ListWaitingArgs, PendingWaitpointInfo, TimeoutBehavior, WaitingExecution,
 };
 use ff_core::engine_backend::EngineBackend;
+use ff_core::machine::limits::SIGNAL_PAYLOAD_MAX_BYTES;
 use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
 use ff_core::types::{ExecutionId, LaneId, SignalId, WaitpointId, WaitpointToken};
 use serde_json::{Value, json};
 
 use crate::command::submit::{engine_now, read_payload};
 use crate::error::{Error, Exit, Result};
-use crate::filter::parse_lane;
+use crate::filter::{is_ended, parse_lane};
 use crate::id::{self, Kind};
 use crate::output::{Format, Output, cell};
 use crate::store::{Location, Purpose, Store};
@@ -155,14 +157,13 @@ pub(crate) async fn run(
     let store = Store::open(location, Purpose::Inspect).await?;
     let engine = store.engine();
     let engine_ref = engine.as_ref();
-    let limit = location.limits.payload_bytes;
     match command {
         WaitCommand::List(args) => list(engine_ref, output, args).await?,
         WaitCommand::Approve(args) => vote(engine_ref, output, args, APPROVED).await?,
         WaitCommand::Deny(args) => vote(engine_ref, output, args, REJECTED).await?,
         WaitCommand::Answer(args) => {
             let payload = match args.payload.clone() {
-                Some(source) => Some(read(source, limit).await?),
+                Some(source) => Some(read(source).await?),
                 None => None,
             };
             answer(engine_ref, output, args, payload).await?;
@@ -170,7 +171,7 @@ pub(crate) async fn run(
         WaitCommand::Token(args) => token(engine_ref, output, &args.target).await?,
         WaitCommand::Signal(args) => {
             let payload = match args.payload.clone() {
-                Some(source) => Some(read(source, limit).await?),
+                Some(source) => Some(read(source).await?),
                 None => None,
             };
             signal(engine_ref, output, args, payload).await?;
@@ -181,10 +182,30 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read(source: String, limit: usize) -> Result<Vec<u8>> {
-    tokio::task::spawn_blocking(move || read_payload(Some(&source), limit))
+async fn read(source: String) -> Result<Vec<u8>> {
+    let read = move || read_payload(Some(&source), SIGNAL_PAYLOAD_MAX_BYTES);
+    let payload = tokio::task::spawn_blocking(read)
         .await
-        .map_err(|error| Error::io("read the payload", &std::io::Error::other(error)))?
+        .map_err(|error| Error::io("read the payload", &std::io::Error::other(error)))?;
+    payload.map_err(|error| match error.code {
+        TOO_LARGE => Error { exit: Exit::Usage, ..error }.fix(SMALLER),
+        _ => error,
+    })
+}
+
+/// The engine's word for a payload above its limit.
+const TOO_LARGE: &str = "payload_too_large";
+
+/// What to do about an answer above the limit, which no flag raises.
+const SMALLER: &str = "keep the data elsewhere, and answer with a reference to it";
+
+/// A refusal of the engine to take a signal.
+fn refused(doing: &str, error: &EngineError, execution: &ExecutionId) -> Error {
+    let told = Error::engine(doing, error).about(execution);
+    match told.code {
+        TOO_LARGE => Error { exit: Exit::Usage, ..told }.fix(SMALLER),
+        _ => told,
+    }
 }
 
 /// Everything that waits.
@@ -279,7 +300,7 @@ fn waiting_json(entry: &WaitingExecution) -> Value {
 }
 
 /// The open waitpoints of an execution.
-async fn open_waitpoints(
+pub(crate) async fn open_waitpoints(
     engine: &dyn EngineBackend,
     execution: &ExecutionId,
 ) -> Result<Vec<PendingWaitpointInfo>> {
@@ -318,7 +339,13 @@ async fn find(engine: &dyn EngineBackend, target: &Target) -> Result<PendingWait
                 "not_waiting",
                 format!("{} waits for no answer", id::show(&execution)),
             )
-            .why(state.map_or_else(|| "it is gone".to_owned(), |state| format!("it is {state}")))
+            .why(match state {
+                None => "it is gone".to_owned(),
+                Some(state) if is_ended(state) => format!("it is {state}"),
+                Some(state) => {
+                    format!("it was answered already, or has not asked yet; its state is {state}")
+                }
+            })
             .fix("`ff wait list` shows what waits")
             .about(&execution));
         }
@@ -410,7 +437,7 @@ async fn deliver(
     let delivered = engine
         .answer_waitpoint(args)
         .await
-        .map_err(|error| Error::engine("deliver the answer", &error).about(&execution))?;
+        .map_err(|error| refused("deliver the answer", &error, &execution))?;
     tell(engine, output, &execution, &name, person, &delivered).await
 }
 
@@ -519,6 +546,6 @@ async fn signal(
             now,
         })
         .await
-        .map_err(|error| Error::engine("deliver the signal", &error).about(&execution))?;
+        .map_err(|error| refused("deliver the signal", &error, &execution))?;
     tell(engine, output, &execution, &args.signal, &args.source, &delivered).await
 }

@@ -45,7 +45,7 @@ use crate::command::task::HANDLE_VARIABLE;
 use crate::command::work::lease::{Loss, Slot, gone, keep, watch_leases};
 use crate::command::work::verdict::{Verdict, failed, too_large, verdict};
 use crate::duration;
-use crate::error::{Error, Exit, Result, Retry, STOPPED_FIX, is_storage};
+use crate::error::{Error, Exit, Result, Retry, STOPPED_FIX, is_storage, reason};
 use crate::filter::parse_lane;
 use crate::id;
 use crate::output::{Format, Output, escape};
@@ -168,6 +168,8 @@ enum Outcome {
     Failed,
     /// The command gave the lease back, to be run again later.
     Parked,
+    /// Somebody else ended the attempt: an operator, a flow, a budget or a deadline.
+    Ended,
     /// The lease was gone; nothing was reported.
     Lost,
     /// The lease was given back.
@@ -180,6 +182,7 @@ struct Tally {
     retried: u64,
     failed: u64,
     parked: u64,
+    ended: u64,
     lost: u64,
     released: u64,
 }
@@ -191,6 +194,7 @@ impl Tally {
             Outcome::Retried => &mut self.retried,
             Outcome::Failed => &mut self.failed,
             Outcome::Parked => &mut self.parked,
+            Outcome::Ended => &mut self.ended,
             Outcome::Lost => &mut self.lost,
             Outcome::Released => &mut self.released,
         };
@@ -294,6 +298,7 @@ fn tell(output: Output, tally: &Tally) -> Result<()> {
             "retried": tally.retried,
             "failed": tally.failed,
             "parked": tally.parked,
+            "ended": tally.ended,
             "lost": tally.lost,
             "released": tally.released,
         })),
@@ -302,8 +307,12 @@ fn tell(output: Output, tally: &Tally) -> Result<()> {
                 0 => String::new(),
                 parked => format!("{parked} parked, "),
             };
+            let ended = match tally.ended {
+                0 => String::new(),
+                ended => format!("{ended} ended from outside, "),
+            };
             eprintln!(
-                "{} completed, {} to retry, {} failed, {parked}{} lost, {} given back",
+                "{} completed, {} to retry, {} failed, {parked}{ended}{} lost, {} given back",
                 tally.completed, tally.retried, tally.failed, tally.lost, tally.released
             );
             Ok(())
@@ -645,12 +654,12 @@ impl Worker {
         let event = tokio::select! {
             event = command.event() => event,
             loss = gone(&mut lost) => {
-                if loss.parked {
+                if loss.outcome == Outcome::Parked {
                     return self.let_end(command, &loss).await;
                 }
                 self.end(&mut command).await;
                 command.finish().await;
-                return (Outcome::Lost, format!("stopped, the lease is gone: {}", loss.why));
+                return (loss.outcome, format!("stopped: {}", loss.why));
             }
             () = reached(&mut stage, Stage::Stop) => {
                 self.end(&mut command).await;
@@ -662,7 +671,7 @@ impl Worker {
                     }
                     Err(error) => (
                         Outcome::Lost,
-                        format!("stopped, but not given back: {error}; its lease lapses"),
+                        format!("stopped, but not given back: {}; its lease lapses", reason(&error)),
                     ),
                 };
             }
@@ -719,7 +728,8 @@ impl Worker {
             Ok(()) => Outcome::Released,
             Err(error) => {
                 let id = id::show(&work.execution_id);
-                self.say(|| format!("{id} could not be given back: {error}; its lease lapses"));
+                let why = reason(&error);
+                self.say(|| format!("{id} could not be given back: {why}; its lease lapses"));
                 Outcome::Lost
             }
         }
@@ -800,10 +810,11 @@ impl Worker {
                 ) => verdict = Verdict::Fail(detail, FailureClass::Permanent),
                 (_, error) => {
                     let loss = self.loss_by(slot, &error).await;
-                    if loss.parked {
-                        return (Outcome::Parked, format!("is {}", loss.why));
-                    }
-                    return (Outcome::Lost, format!("ended, but not recorded: {}", loss.why));
+                    let note = match loss.outcome {
+                        Outcome::Parked => format!("is {}", loss.why),
+                        _ => format!("came to its end, and it is not recorded: {}", loss.why),
+                    };
+                    return (loss.outcome, note);
                 }
             }
         }

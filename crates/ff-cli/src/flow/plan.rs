@@ -44,6 +44,9 @@ pub(crate) struct Planned {
     pub(crate) budgets: Vec<String>,
 }
 
+/// Nodes of a circle that are named at each of its ends; what lies between is counted.
+const CIRCLE_END_SHOWN: usize = 5;
+
 const FLOW_FIELDS: [&str; 5] = ["flow", "tags", "budgets", "defaults", "nodes"];
 
 /// What `defaults` and a node may both say.
@@ -156,10 +159,15 @@ impl Reader<'_> {
             let names: Vec<_> =
                 cycle.iter().map(|place| plan.nodes[*place].name.as_str()).collect();
             let at = nodes[cycle[0]].0.at;
-            self.mistake(
-                at,
-                format!("these nodes wait for each other in a circle: {}", names.join(" → ")),
-            );
+            let path = if names.len() > 2 * CIRCLE_END_SHOWN {
+                let (first, rest) = names.split_at(CIRCLE_END_SHOWN);
+                let (middle, last) = rest.split_at(rest.len() - CIRCLE_END_SHOWN);
+                let (first, last) = (first.join(" → "), last.join(" → "));
+                format!("{first} → … {} more … → {last}", middle.len())
+            } else {
+                names.join(" → ")
+            };
+            self.mistake(at, format!("these nodes wait for each other in a circle: {path}"));
         }
         Some(plan)
     }
@@ -407,6 +415,18 @@ impl Reader<'_> {
                 format!("node `{name}`: a quorum of {k} among {count} needs; give 1 to {count}"),
             );
         }
+        if let Some((source, at)) = wiring.payload_from
+            && nodes[place].payload_from.is_some()
+            && wanted(&wiring.join, count) < count
+        {
+            self.mistake(
+                at,
+                format!(
+                    "node `{name}` may run before `{source}` has a result, and would get an empty \
+                     payload: payload_from goes with `join: all`"
+                ),
+            );
+        }
         nodes[place].needs = needs;
     }
 
@@ -571,6 +591,15 @@ impl Reader<'_> {
     }
 }
 
+/// How many of its needs must complete before a node runs.
+fn wanted(join: &EdgeDependencyPolicy, needs: usize) -> usize {
+    match join {
+        EdgeDependencyPolicy::AnyOf { .. } => needs.min(1),
+        EdgeDependencyPolicy::Quorum { k, .. } => usize::try_from(*k).unwrap_or(usize::MAX),
+        _ => needs,
+    }
+}
+
 /// `; did you mean …?` where a known word is near, else nothing.
 fn suggest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
     let near = known
@@ -723,6 +752,40 @@ mod tests {
 
         text.push_str("  more: {kind: k}\n");
         assert!(mistake(&text).contains("10001 nodes are more than 10000"));
+    }
+
+    #[test]
+    fn a_payload_comes_from_a_node_that_is_waited_for() {
+        let joined = |join: &str| {
+            format!(
+                "nodes: {{a: {{kind: k}}, b: {{kind: k}}, c: {{kind: k, needs: b, payload_from: a, join: {join}}}}}"
+            )
+        };
+        for join in ["any", "{quorum: 1}"] {
+            let told = mistake(&joined(join));
+            assert!(told.contains("node `c` may run before `a` has a result"), "{told}");
+        }
+        assert!(plan(&joined("all")).is_ok() && plan(&joined("{quorum: 2}")).is_ok());
+        assert!(
+            plan("nodes: {a: {kind: k}, c: {kind: k, payload_from: a, needs: a, join: any}}")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_circle_of_many_is_told_by_its_ends() {
+        let node =
+            |place: usize| format!("  n{place}: {{kind: k, needs: [n{}]}}\n", (place + 1) % 1000);
+        let text = (0..1000).fold("nodes:\n".to_owned(), |text, place| text + &node(place));
+
+        let told = mistake(&text);
+
+        assert!(
+            told.ends_with(
+                "n0 → n1 → n2 → n3 → n4 → … 991 more … → n996 → n997 → n998 → n999 → n0"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

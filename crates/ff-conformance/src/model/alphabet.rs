@@ -3,7 +3,7 @@
 //! A command names executions by slot and handles by age (0 is the newest), so it keeps a meaning
 //! when commands before it are removed. What a name stands for is looked up when it runs.
 
-use super::{budget, flow, stream, suspension, worker as registry};
+use super::{budget, execution, flow, lane, lease, stream, suspension, worker as registry};
 use crate::dice::Dice;
 
 /// Executions of the world.
@@ -176,39 +176,9 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named after the operation it calls")]
 pub enum Command {
-    Create(Birth),
-    CreateBatch(Vec<Birth>),
-    Claim { lane: u8, worker: Worker },
-    ClaimBatch { lanes: u8, worker: Worker, max: u32 },
-    ClaimForWorker { lane: u8, worker: Worker },
-    IssueClaimGrant { slot: u8, worker: Worker },
-    ClaimExecution { slot: u8, worker: Worker, timeout: Option<u64> },
-    IssueGrantAndClaim { slot: u8, ttl: u64 },
-    Renew(Proof),
-    RenewLease { proof: Proof, ttl: u64 },
-    Revoke { slot: u8, lease: Tweak },
-    IssueReclaimGrant { slot: u8, worker: Worker },
-    Reclaim { slot: u8, worker: Worker, cap: Option<u32> },
-    ListExpired { ahead: i64, limit: u32, paged: bool },
-    CheckLeases { ages: Vec<u8> },
-    Complete { proof: Proof, result: u8 },
-    CompleteTyped { proof: Proof, result: u8, source: Source },
-    Fail { proof: Proof, class: u8, detail: u8 },
-    FailTyped { proof: Proof, category: u8, policy: u8, source: Source },
-    Cancel(Proof),
-    CancelTyped { slot: u8, proof: Proof, source: Source },
-    Delay { proof: Proof, by: i64 },
-    Release(Proof),
-    Progress { proof: Proof, percent: Option<u8>, message: bool },
-    ChangePriority { slot: u8, priority: i32 },
-    Replay { slot: u8 },
-    SetTag { slot: u8, key: u8, value: u8 },
-    SetLane { lane: u8, state: u8 },
-    Read { slot: u8, what: Read },
-    ListLanes { after: Option<u8>, limit: usize },
-    ListLaneStatus,
-    ListExecutions { after: Option<u8>, limit: usize },
-    Find { filter: u8, newest_first: bool, limit: u32 },
+    Execution(execution::Call),
+    Lease(lease::Call),
+    Lane(lane::Call),
     ServerTime,
     Ping,
     Sweep,
@@ -280,7 +250,7 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
     let mut commands = Vec::with_capacity(length + 4);
     // A world without executions only answers that nothing is there.
     while commands.len() < 4.min(length) {
-        commands.push(Command::Create(birth(&mut dice, 0)));
+        commands.push(Command::Execution(execution::Call::Create(birth(&mut dice, 0))));
     }
     while commands.len() < length {
         if dice.chance(6) {
@@ -316,7 +286,7 @@ pub fn sequence(seed: u64, length: usize) -> Vec<Command> {
 /// Commands that rarely meet by chance.
 fn burst(dice: &mut Dice) -> Vec<Command> {
     let (slot, worker) = (slot(dice), Worker { has: 2, ..worker(dice) });
-    let claim = Command::Claim { lane: lane(dice), worker };
+    let claim = Command::Lease(lease::Call::Claim { lane: lane(dice), worker });
     let wait = Command::Time(dice.pick(&[
         Step::ToBoundary(0),
         Step::ToBoundary(0),
@@ -326,124 +296,157 @@ fn burst(dice: &mut Dice) -> Vec<Command> {
     ]));
     match dice.below(4) {
         0 => vec![
-            Command::IssueClaimGrant { slot, worker },
-            Command::ClaimExecution { slot, worker, timeout: None },
+            Command::Lease(lease::Call::IssueClaimGrant { slot, worker }),
+            Command::Lease(lease::Call::ClaimExecution { slot, worker, timeout: None }),
         ],
         1 => vec![
-            Command::IssueClaimGrant { slot, worker },
+            Command::Lease(lease::Call::IssueClaimGrant { slot, worker }),
             wait,
-            Command::ClaimExecution { slot, worker, timeout: Some(50) },
+            Command::Lease(lease::Call::ClaimExecution { slot, worker, timeout: Some(50) }),
         ],
         2 => vec![
             claim,
             if dice.chance(50) {
-                Command::Revoke { slot: NEWEST, lease: Tweak::None }
+                Command::Lease(lease::Call::Revoke { slot: NEWEST, lease: Tweak::None })
             } else {
                 wait
             },
-            Command::IssueReclaimGrant { slot: NEWEST, worker },
-            Command::Reclaim { slot: NEWEST, worker, cap: None },
+            Command::Lease(lease::Call::IssueReclaimGrant { slot: NEWEST, worker }),
+            Command::Lease(lease::Call::Reclaim { slot: NEWEST, worker, cap: None }),
         ],
         _ => vec![
             claim,
             Command::Time(Step::ToBoundary(0)),
-            Command::IssueReclaimGrant { slot: NEWEST, worker },
+            Command::Lease(lease::Call::IssueReclaimGrant { slot: NEWEST, worker }),
             wait,
-            Command::Reclaim { slot: NEWEST, worker, cap: Some(0) },
+            Command::Lease(lease::Call::Reclaim { slot: NEWEST, worker, cap: Some(0) }),
         ],
     }
 }
 
 fn command(dice: &mut Dice) -> Command {
     match dice.below(100) {
-        0..=9 => Command::Create(birth(dice, 12)),
+        0..=9 => Command::Execution(execution::Call::Create(birth(dice, 12))),
         10..=11 => {
             let rows = 1 + dice.below(3);
-            Command::CreateBatch((0..rows).map(|_| birth(dice, 6)).collect())
+            Command::Execution(execution::Call::CreateBatch(
+                (0..rows).map(|_| birth(dice, 6)).collect(),
+            ))
         }
-        12..=23 => Command::Claim { lane: lane(dice), worker: worker(dice) },
-        24..=26 => Command::ClaimBatch {
+        12..=23 => Command::Lease(lease::Call::Claim { lane: lane(dice), worker: worker(dice) }),
+        24..=26 => Command::Lease(lease::Call::ClaimBatch {
             lanes: dice.pick(&[0, 1, 2, 2, 2, 2, 2, 2, 2, 3]),
             worker: worker(dice),
             max: dice.pick(&[1, 1, 2, 2, 2, 3, 3, 6, 256, 0, 257]),
-        },
-        27..=28 => Command::ClaimForWorker { lane: lane(dice), worker: worker(dice) },
-        29..=31 => Command::IssueClaimGrant { slot: slot(dice), worker: worker(dice) },
-        32..=34 => Command::ClaimExecution {
+        }),
+        27..=28 => {
+            Command::Lease(lease::Call::ClaimForWorker { lane: lane(dice), worker: worker(dice) })
+        }
+        29..=31 => {
+            Command::Lease(lease::Call::IssueClaimGrant { slot: slot(dice), worker: worker(dice) })
+        }
+        32..=34 => Command::Lease(lease::Call::ClaimExecution {
             slot: slot(dice),
             worker: worker(dice),
             timeout: dice.pick(&[None, None, Some(0), Some(50)]),
-        },
-        35..=36 => Command::IssueGrantAndClaim { slot: slot(dice), ttl: span(dice) },
-        37..=39 => Command::Renew(proof(dice)),
-        40..=41 => Command::RenewLease { proof: proof(dice), ttl: span(dice) },
-        42..=43 => Command::Revoke {
+        }),
+        35..=36 => {
+            Command::Lease(lease::Call::IssueGrantAndClaim { slot: slot(dice), ttl: span(dice) })
+        }
+        37..=39 => Command::Lease(lease::Call::Renew(proof(dice))),
+        40..=41 => Command::Lease(lease::Call::RenewLease { proof: proof(dice), ttl: span(dice) }),
+        42..=43 => Command::Lease(lease::Call::Revoke {
             slot: slot(dice),
             lease: dice.pick(&[Tweak::Absent, Tweak::Absent, Tweak::None, Tweak::OtherLease]),
-        },
-        44..=45 => Command::IssueReclaimGrant { slot: slot(dice), worker: worker(dice) },
-        46..=47 => Command::Reclaim {
+        }),
+        44..=45 => Command::Lease(lease::Call::IssueReclaimGrant {
+            slot: slot(dice),
+            worker: worker(dice),
+        }),
+        46..=47 => Command::Lease(lease::Call::Reclaim {
             slot: slot(dice),
             worker: worker(dice),
             cap: dice.pick(&[None, Some(0), Some(2)]),
-        },
-        48 => Command::ListExpired {
+        }),
+        48 => Command::Lease(lease::Call::ListExpired {
             ahead: dice.pick(&[0, 0, -1, 1_000]),
             limit: dice.pick(&[0, 1, 2, 100]),
             paged: dice.chance(50),
-        },
+        }),
         49 => {
             let count = dice.below(4);
-            Command::CheckLeases { ages: (0..count).map(|_| age(dice)).collect() }
+            Command::Lease(lease::Call::CheckLeases {
+                ages: (0..count).map(|_| age(dice)).collect(),
+            })
         }
-        50..=54 => Command::Complete { proof: proof(dice), result: small(dice, 4) },
-        55..=57 => Command::CompleteTyped {
+        50..=54 => Command::Execution(execution::Call::Complete {
+            proof: proof(dice),
+            result: small(dice, 4),
+        }),
+        55..=57 => Command::Execution(execution::Call::CompleteTyped {
             proof: proof(dice),
             result: small(dice, 4),
             source: source(dice),
-        },
-        58..=61 => {
-            Command::Fail { proof: proof(dice), class: small(dice, 5), detail: small(dice, 3) }
-        }
-        62..=64 => Command::FailTyped {
+        }),
+        58..=61 => Command::Execution(execution::Call::Fail {
+            proof: proof(dice),
+            class: small(dice, 5),
+            detail: small(dice, 3),
+        }),
+        62..=64 => Command::Execution(execution::Call::FailTyped {
             proof: proof(dice),
             category: small(dice, 4),
             policy: small(dice, 12),
             source: source(dice),
-        },
-        65 => Command::Cancel(proof(dice)),
-        66..=68 => {
-            Command::CancelTyped { slot: slot(dice), proof: proof(dice), source: source(dice) }
-        }
-        69..=70 => {
-            Command::Delay { proof: proof(dice), by: dice.pick(&[-5, 0, 1, 50, 100, i64::MAX]) }
-        }
-        71..=72 => Command::Release(proof(dice)),
-        73 => Command::Progress {
+        }),
+        65 => Command::Execution(execution::Call::Cancel(proof(dice))),
+        66..=68 => Command::Execution(execution::Call::CancelTyped {
+            slot: slot(dice),
+            proof: proof(dice),
+            source: source(dice),
+        }),
+        69..=70 => Command::Execution(execution::Call::Delay {
+            proof: proof(dice),
+            by: dice.pick(&[-5, 0, 1, 50, 100, i64::MAX]),
+        }),
+        71..=72 => Command::Lease(lease::Call::Release(proof(dice))),
+        73 => Command::Execution(execution::Call::Progress {
             proof: proof(dice),
             percent: dice.pick(&[None, Some(0), Some(50), Some(100), Some(255)]),
             message: dice.chance(50),
-        },
-        74 => Command::ChangePriority { slot: slot(dice), priority: priority(dice) },
-        75..=78 => Command::Replay { slot: slot(dice) },
-        79 => Command::SetTag { slot: slot(dice), key: small(dice, 4), value: small(dice, 3) },
-        80 => Command::SetLane { lane: lane(dice), state: dice.pick(&[0, 0, 0, 1, 2, 3]) },
-        81..=86 => Command::Read { slot: slot(dice), what: dice.pick(&READS) },
+        }),
+        74 => Command::Execution(execution::Call::ChangePriority {
+            slot: slot(dice),
+            priority: priority(dice),
+        }),
+        75..=78 => Command::Execution(execution::Call::Replay { slot: slot(dice) }),
+        79 => Command::Execution(execution::Call::SetTag {
+            slot: slot(dice),
+            key: small(dice, 4),
+            value: small(dice, 3),
+        }),
+        80 => Command::Lane(lane::Call::Set {
+            lane: lane(dice),
+            state: dice.pick(&[0, 0, 0, 1, 2, 3]),
+        }),
+        81..=86 => {
+            Command::Execution(execution::Call::Read { slot: slot(dice), what: dice.pick(&READS) })
+        }
         87 => match dice.below(6) {
-            0 => Command::ListLanes {
+            0 => Command::Lane(lane::Call::List {
                 after: dice.pick(&[None, Some(0), Some(1)]),
                 limit: dice.pick(&[0, 1, 10]),
-            },
-            1 => Command::ListLaneStatus,
-            2 => Command::ListExecutions {
+            }),
+            1 => Command::Lane(lane::Call::Status),
+            2 => Command::Execution(execution::Call::List {
                 after: dice.chance(50).then(|| slot(dice)),
                 limit: dice.pick(&[0, 1, 2, 100]),
-            },
-            3 => Command::Find {
+            }),
+            3 => Command::Execution(execution::Call::Find {
                 filter: small(dice, 12),
                 newest_first: dice.chance(50),
                 limit: dice.pick(&[0, 1, 2, 100, 1_001]),
-            },
+            }),
             4 => Command::ServerTime,
             _ => Command::Ping,
         },

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::alphabet::{Birth, Flaw, Policy, birth, proof, slot, small, worker};
 use super::alphabet::{Command, NEWEST, Proof, Tweak, Worker};
 use super::compare::Answer;
-use super::driver::{World, lane};
+use super::driver::World;
+use super::lane::lane;
+use super::{execution, lease};
 use crate::dice::Dice;
 use crate::probe::Engine;
 
@@ -159,10 +161,14 @@ pub(super) fn burst(dice: &mut Dice) -> Vec<Command> {
             interval,
             is_uneven: false,
         })];
-        commands.extend(bound.into_iter().map(|birth| Command::Create(Birth { lane, ..birth })));
-        commands.push(Command::Claim { lane, worker });
+        commands.extend(
+            bound
+                .into_iter()
+                .map(|birth| Command::Execution(execution::Call::Create(Birth { lane, ..birth }))),
+        );
+        commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
         commands.push(Command::Budget(Call::Report { proof: own, budget, usage: spent }));
-        commands.push(Command::Claim { lane, worker });
+        commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
         commands.push(Command::Budget(match dice.below(3) {
             0 => Call::Reset { budget },
             1 => {
@@ -171,25 +177,25 @@ pub(super) fn burst(dice: &mut Dice) -> Vec<Command> {
             }
             _ => Call::Release { budget, slot: NEWEST },
         }));
-        commands.push(Command::Claim { lane, worker });
+        commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
         return commands;
     }
     let target = if dice.chance(60) { Target::Lane(lane) } else { Target::Slot(bound[1].slot) };
     let (rate, concurrency) = dice.pick(&[(1, 0), (0, 1), (2, 1)]);
     let mut commands =
         vec![Command::Budget(Call::CreateQuota { quota, window: 1, rate, concurrency })];
-    commands.extend(
-        bound.into_iter().map(|birth| Command::Create(Birth { lane, budgets: 0, ..birth })),
-    );
+    commands.extend(bound.into_iter().map(|birth| {
+        Command::Execution(execution::Call::Create(Birth { lane, budgets: 0, ..birth }))
+    }));
     commands.push(Command::Budget(Call::Bind { target, quota }));
-    commands.push(Command::Claim { lane, worker });
-    commands.push(Command::Claim { lane, worker });
+    commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
+    commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
     commands.push(match dice.below(3) {
-        0 => Command::Complete { proof: own, result: 1 },
+        0 => Command::Execution(execution::Call::Complete { proof: own, result: 1 }),
         1 => Command::Time(super::alphabet::Step::ToBoundary(0)),
         _ => Command::Budget(Call::Unbind { target }),
     });
-    commands.push(Command::Claim { lane, worker });
+    commands.push(Command::Lease(lease::Call::Claim { lane, worker }));
     commands
 }
 

@@ -8,6 +8,7 @@ use super::alphabet::{Command, NEWEST, Proof, SLOTS, Step, Tweak, Worker};
 use super::alphabet::{proof, slot, small, worker};
 use super::compare::Answer;
 use super::driver::World;
+use super::lease;
 use crate::dice::Dice;
 use crate::probe::Engine;
 
@@ -73,7 +74,7 @@ pub(super) fn call(dice: &mut Dice) -> Call {
 pub(super) fn burst(dice: &mut Dice) -> Vec<Command> {
     let own = Proof { age: 0, tweak: Tweak::None };
     let worker = Worker { has: 2, ttl: 200, ..worker(dice) };
-    let mut commands = vec![Command::Claim { lane: small(dice, 2), worker }];
+    let mut commands = vec![Command::Lease(lease::Call::Claim { lane: small(dice, 2), worker })];
     let mode = small(dice, MODES);
     for _ in 0..3 + dice.below(5) {
         let Call::Append { body, seq, is_typed, .. } = append(dice) else { continue };

@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 use super::alphabet::{Command, NEWEST, Proof, Tweak, Worker, proof, slot, small, worker};
 use super::compare::Answer;
-use super::driver::{World, instance_id, lane, partition, worker_id};
+use super::driver::{World, partition};
+use super::lane::lane;
+use super::lease::{self, instance_id, worker_id};
 use crate::dice::Dice;
 use crate::probe::Engine;
 
@@ -157,7 +159,7 @@ pub(super) fn burst(dice: &mut Dice) -> Vec<Command> {
     let own = Proof { age: 0, tweak: Tweak::None };
     let worker = Worker { has: 2, ttl: 200, ..worker(dice) };
     let mut wish = Wish { takes_known_id: false, keeps_signals: false, ..wish(dice) };
-    let mut commands = vec![Command::Claim { lane: small(dice, 2), worker }];
+    let mut commands = vec![Command::Lease(lease::Call::Claim { lane: small(dice, 2), worker })];
     wish.uses_pending = dice.chance(35);
     if wish.uses_pending {
         let key = small(dice, 2);

@@ -292,7 +292,10 @@ impl Actor for Worker {
                     key: scene.dice.chance(70).then_some(self.reports),
                 },
                 0 | 1 => Deed::Progress(50),
-                2..=4 => Deed::Append(scene.dice.pick(&[1, 2, 3])),
+                2..=4 => Deed::Append {
+                    line: scene.dice.pick(&[1, 2, 3]),
+                    live_ttl_ms: scene.dice.pick(&[None, None, Some(1_000), Some(400_000)]),
+                },
                 _ => Deed::Renew,
             };
             return hold(grip, deed, scene.dice.chance(2));
@@ -330,7 +333,7 @@ impl Actor for Worker {
                         deed,
                         Deed::Renew
                             | Deed::Progress(_)
-                            | Deed::Append(_)
+                            | Deed::Append { .. }
                             | Deed::Report { .. }
                             | Deed::OpenWaitpoint { .. }
                     );

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ff_core::policy::{
-    BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, TimeoutPolicy,
+    BackoffStrategy, ExecutionPolicy, RetryPolicy, RoutingRequirements, StreamPolicy, TimeoutPolicy,
 };
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
 
@@ -47,7 +47,11 @@ pub(crate) struct Birth {
 pub(crate) enum Deed {
     Renew,
     Progress(u8),
-    Append(u32),
+    /// Adds a frame; a live one has a time to live.
+    Append {
+        line: u32,
+        live_ttl_ms: Option<u32>,
+    },
     Complete {
         result: u32,
     },
@@ -205,6 +209,13 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
     };
     let is_timed = dice.chance(15);
     let is_budgeted = money::is_budgeted(seed, number);
+    let streams_kept_ms = Dice::new(seed.rotate_left(7) ^ u64::from(number)).pick(&[
+        None,
+        None,
+        None,
+        Some(10_000),
+        Some(300_000),
+    ]);
     let policy = ExecutionPolicy {
         max_reclaim_count: caps.max_reclaim_count,
         max_replay_count: caps.max_replay_count,
@@ -221,6 +232,11 @@ pub(crate) fn plan(seed: u64, number: Number) -> Plan {
         routing_requirements: Some(RoutingRequirements {
             required_capabilities: needs.iter().cloned().collect(),
             ..RoutingRequirements::default()
+        }),
+        stream_policy: streams_kept_ms.map(|kept_ms| StreamPolicy {
+            durability_mode: "durable".to_owned(),
+            retention_maxlen: 0,
+            retention_ttl_ms: Some(kept_ms),
         }),
         budget_ids: is_budgeted.then(money::budget_id).into_iter().collect(),
         ..ExecutionPolicy::default()
@@ -254,7 +270,7 @@ impl Call {
             Self::Hold { deed, .. } => match deed {
                 Deed::Renew => "renew",
                 Deed::Progress(_) => "progress",
-                Deed::Append(_) => "append_frame",
+                Deed::Append { .. } => "append_frame",
                 Deed::Complete { .. } => "complete",
                 Deed::Fail { .. } => "fail",
                 Deed::Cancel => "cancel",

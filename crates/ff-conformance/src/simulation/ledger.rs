@@ -12,6 +12,7 @@ use ff_core::types::{ExecutionId, TimestampMs};
 
 use super::call::{Answer, Call, Deed, Number, Operation};
 use super::flow::{Ask, graph, member};
+use super::streams::Frames;
 use crate::invariants::{Delivered, Finding};
 use crate::probe::{Cursors, News};
 
@@ -61,7 +62,7 @@ pub(crate) struct Ledger {
     /// of replays before them.
     ends: BTreeMap<Call, (Answer, u32)>,
     /// Frames accepted, by attempt.
-    frames: BTreeMap<(ExecutionId, u32), u64>,
+    frames: BTreeMap<(ExecutionId, u32), Frames>,
 }
 
 impl Ledger {
@@ -79,8 +80,8 @@ impl Ledger {
         &self.completions
     }
 
-    /// How many frames each attempt's stream has accepted.
-    pub(crate) fn frames(&self) -> &BTreeMap<(ExecutionId, u32), u64> {
+    /// What each attempt's stream has accepted.
+    pub(crate) fn frames(&self) -> &BTreeMap<(ExecutionId, u32), Frames> {
         &self.frames
     }
 
@@ -371,11 +372,11 @@ impl Ledger {
                 self.ends.insert(step.operation.call.clone(), told);
                 return Ok(());
             }
-            Deed::Append(_) => {
+            Deed::Append { live_ttl_ms, .. } => {
                 let frames = self.frames.entry((id.clone(), step.attempt)).or_default();
-                *frames += 1;
-                if step.answer.frames != Some(*frames) {
-                    let detail = format!("frame {frames} was counted {:?}", step.answer.frames);
+                let count = frames.accept(live_ttl_ms, step.now);
+                if step.answer.frames != Some(count) {
+                    let detail = format!("frame {count} was counted {:?}", step.answer.frames);
                     return Err(found("I28", Some(id), detail));
                 }
                 return Ok(());

@@ -5,7 +5,8 @@
 //! thread without sleeping, over an engine that answers without waiting; nothing but the seed
 //! decides what happens. After every step the safety invariants are checked from what the engine
 //! announced; half an hour later (of virtual time) everything heals and must come to rest, and the
-//! run is judged as a whole by [`invariants`](crate::invariants).
+//! run is judged as a whole by [`invariants`](crate::invariants). A quarter of the worlds then grows
+//! old, until retention has left nothing.
 //!
 //! A tenth of the seeds runs without faults, a tenth with one kind only; the others draw their
 //! own rates. `FF_SIM_SEED=…` replays one seed and prints its log, `FF_SIM_SEEDS` makes a run
@@ -22,17 +23,16 @@ mod money;
 mod quota;
 mod registry;
 mod report;
+mod retention;
 mod shorten;
 mod stage;
+mod streams;
 mod waiting;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use ff_core::machine::Limits;
-use ff_core::types::DurationMs;
 
 use crate::invariants::{Finding, judge, observe};
 use crate::model::Setup;
@@ -46,9 +46,6 @@ const TWICE_EVERY: u64 = 16;
 
 /// From this many seeds on, a kind of fault or an operation that never happened fails the run.
 const COVERED_FROM_SEEDS: u64 = 200;
-
-/// No world forgets what its invariants are about: a thousand years.
-const KEPT: DurationMs = DurationMs(1_000 * 365 * 24 * 60 * 60 * 1_000);
 
 /// How much to run.
 #[derive(Debug, Clone)]
@@ -145,8 +142,7 @@ pub fn check(plan: &Plan, open: impl Fn(&Setup) -> Engine + Sync) -> Result<Repo
 
 /// The world of a seed at its beginning.
 fn setup(seed: u64) -> Setup {
-    let limits = Limits { retention: KEPT, event_retention: KEPT, ..Limits::default() };
-    Setup { seed, limits, ..Setup::of(seed) }
+    Setup { seed, limits: retention::limits(), ..Setup::of(seed) }
 }
 
 /// A runtime whose clock nothing waits for: a subscription that has nothing to show looks at it.
@@ -214,7 +210,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
 
 /// The judgement of the whole run, at rest.
 fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Finding> {
-    stage::check_streams(stage)?;
+    streams::check_streams(stage)?;
     stage.check_flows_at_rest()?;
     stage.mark_rationed();
     let mut observed =
@@ -224,7 +220,7 @@ fn judged(stage: &mut Stage, runtime: &tokio::runtime::Runtime) -> Result<(), Fi
     let findings = judge(&observed, std::slice::from_ref(&stage.history));
     match findings.into_iter().next() {
         Some(finding) => Err(finding),
-        None => Ok(()),
+        None => retention::grow_old(stage),
     }
 }
 

@@ -79,7 +79,7 @@ const OPERATIONS: [&str; 49] = [
 ];
 
 /// What a full run must have seen come about.
-const HAPPENINGS: [&str; 9] = [
+const HAPPENINGS: [&str; 12] = [
     "breaches_refused",
     "breaches_parked",
     "breaches_cancelled",
@@ -89,6 +89,9 @@ const HAPPENINGS: [&str; 9] = [
     "workers_fell_silent",
     "taken_from_listed",
     "taken_from_unlisted",
+    "worlds_grew_old",
+    "streams_over",
+    "live_frames_over",
 ];
 
 impl Report {

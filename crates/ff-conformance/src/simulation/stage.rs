@@ -9,7 +9,7 @@ use std::time::Duration;
 use ff_core::EngineError;
 use ff_core::backend::{
     CapabilitySet, ClaimPolicy, FailOutcome, FailureClass, FailureReason, Frame, FrameKind, Handle,
-    HandleKind,
+    HandleKind, StreamMode,
 };
 use ff_core::clock::Clock;
 use ff_core::contracts::*;
@@ -42,9 +42,6 @@ use crate::race::refused;
 
 /// Rows are compared with what the events say once in so many virtual milliseconds.
 const ROWS_EVERY_MS: u64 = 60_000;
-
-/// More frames than an attempt of the world has.
-const FRAMES_READ: u64 = 1_000;
 
 /// The answer of an engine that never waits.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -120,6 +117,10 @@ impl Stage {
     pub(crate) fn now(&self) -> TimestampMs {
         let ms = at_once(self.backend().server_time_ms()).unwrap_or(0);
         TimestampMs(i64::try_from(ms).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn wall(&self) -> TimestampMs {
+        self.setup.clock.wall()
     }
 
     /// What stands for this run in a comparison: every call, answer and event, in order.
@@ -521,8 +522,12 @@ impl Stage {
                 let said = at_once(backend.progress(&handle, Some(percent), None));
                 (Op::Progress, answered(&said, "ok")?)
             }
-            Deed::Append(line) => {
+            Deed::Append { line, live_ttl_ms } => {
                 let frame = Frame::new(format!("line {line}").into_bytes(), FrameKind::Stdout);
+                let frame = match live_ttl_ms {
+                    Some(ttl_ms) => frame.with_mode(StreamMode::best_effort_live(ttl_ms)),
+                    None => frame,
+                };
                 let said = at_once(backend.append_frame(&handle, frame));
                 let frames = said.as_ref().ok().map(|appended| appended.frame_count);
                 (Op::AppendFrame, Answer { frames, ..answered(&said, "ok")? })
@@ -779,32 +784,6 @@ impl Stage {
         self.history.records.push(record);
         Ok(answer)
     }
-}
-
-/// I28, at rest: a stream shows the frames that were accepted, in order, and is closed.
-pub(crate) fn check_streams(stage: &Stage) -> Result<(), Finding> {
-    for ((id, attempt), accepted) in stage.ledger.frames() {
-        let (from, to) = (StreamCursor::Start, StreamCursor::End);
-        let index = AttemptIndex(*attempt);
-        let read = stage.backend().read_stream(id, index, from, to, FRAMES_READ);
-        let read = at_once(read).map_err(|error| broken(&error))?;
-        let ids: Vec<&str> = read.frames.iter().map(|frame| frame.id.as_str()).collect();
-        let is_ordered = ids.windows(2).all(|pair| order(pair[0]) < order(pair[1]));
-        if ids.len() as u64 != *accepted || !is_ordered || read.closed_at.is_none() {
-            let detail = format!(
-                "attempt {attempt}: {accepted} frames were accepted, it shows {ids:?}, closed: {:?}",
-                read.closed_reason
-            );
-            return Err(super::ledger::found("I28", Some(id), detail));
-        }
-    }
-    Ok(())
-}
-
-/// A frame's place: its instant and its number there.
-fn order(frame_id: &str) -> (u64, u64) {
-    let (ms, number) = frame_id.split_once('-').unwrap_or((frame_id, "0"));
-    (ms.parse().unwrap_or(0), number.parse().unwrap_or(0))
 }
 
 fn decoded(handle: &Handle) -> Result<HandlePayload, Finding> {

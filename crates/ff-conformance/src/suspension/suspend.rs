@@ -173,7 +173,8 @@ pub async fn a_key_is_remembered_beyond_the_wait_that_it_began(bench: &Bench) {
     let held = bench.claimed().await;
     let resumes = TimeoutBehavior::AutoResumeWithTimeoutSignal;
     let key = || IdempotencyKey::new("step-1");
-    let keyed = || plain(bench).with_timeout(bench.after(1_000), resumes).with_idempotency_key(key());
+    let keyed =
+        || plain(bench).with_timeout(bench.after(1_000), resumes).with_idempotency_key(key());
     let (details, _) = park(bench, &held, keyed()).await;
     bench.advance(1_000 + 61_000);
     bench.sweep().await;

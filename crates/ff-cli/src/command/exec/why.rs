@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Exit, Result};
 use crate::id;
-use crate::output::{Format, Output, cell, escape};
+use crate::output::{Format, Output, cell, escape, one_or_list};
 use crate::time;
 
 /// Facts shown at one gate; the rest is counted. `--json` has all.
@@ -38,10 +38,7 @@ pub(super) async fn why(
         }
     }
     if output.is_json() {
-        match &documents[..] {
-            [only] => output.json(only)?,
-            several => output.json(&json!(several))?,
-        }
+        output.json(&one_or_list(documents))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -129,10 +126,19 @@ fn is_busy(gate: &GateReport) -> bool {
         .any(|fact| matches!(fact, GateEvidence::Workers { standing: WorkerStanding::AllBusy, .. }))
 }
 
+/// How the workers stand is said by the gate itself, and a part of a quota that has no limit stops nobody.
+fn is_news(fact: &GateEvidence) -> bool {
+    !matches!(
+        fact,
+        GateEvidence::Workers { .. }
+            | GateEvidence::QuotaSlots { cap: 0, .. }
+            | GateEvidence::QuotaWindow { limit: 0, .. }
+            | GateEvidence::BudgetDimension { hard_limit: 0, .. }
+    )
+}
+
 fn evidence_rows(gate: &GateReport, now: i64) -> Vec<Vec<comfy_table::Cell>> {
-    // How the workers stand is said by the gate itself.
-    let facts: Vec<_> =
-        gate.evidence.iter().filter(|fact| !matches!(fact, GateEvidence::Workers { .. })).collect();
+    let facts: Vec<_> = gate.evidence.iter().filter(|fact| is_news(fact)).collect();
     let mut lines: Vec<_> =
         facts.iter().take(EVIDENCE_SHOWN).map(|fact| evidence(fact, now)).collect();
     if facts.len() > EVIDENCE_SHOWN {

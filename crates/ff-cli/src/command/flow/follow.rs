@@ -140,8 +140,16 @@ fn did_not_complete(graph: &Graph) -> Error {
             told.push(format!("{} more failed", failed.len() - NAMED));
         }
         let first = id::show(&first.summary.execution_id);
+        // A node that was skipped because of another is not run again with it.
+        let states: Vec<_> = [PublicState::Failed, PublicState::Expired, PublicState::Skipped]
+            .into_iter()
+            .filter(|state| graph.nodes.iter().any(|node| node.state() == *state))
+            .map(|state| state.to_string())
+            .collect();
         error = error.why(told.join("; ")).fix(format!(
-            "`ff exec get {first}` shows every attempt; `ff exec replay {first}` runs it again"
+            "`ff exec get {first}` shows every attempt; `ff exec replay --flow {flow} --state {}` \
+             runs it again, with what was skipped",
+            states.join(",")
         ));
     } else if let Some(reason) = &graph.flow.cancel_reason {
         error = error.why(reason.clone());

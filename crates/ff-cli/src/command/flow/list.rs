@@ -19,7 +19,7 @@ use crate::flow::graph::Graph;
 use crate::flow::live::{flow_tone, headline};
 use crate::flow::text::{name_column, tree};
 use crate::id;
-use crate::output::{Format, Output, cell};
+use crate::output::{Format, Output, cell, one_or_list};
 use crate::time;
 
 /// The states a flow can have.
@@ -156,10 +156,7 @@ pub(super) async fn get(
         }
     }
     if output.is_json() {
-        match &mut documents[..] {
-            [only] => output.json(only)?,
-            several => output.json(&json!({"flows": several}))?,
-        }
+        output.json(&one_or_list(documents))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -263,10 +260,13 @@ pub(super) async fn cancel(
     let mut answers = Vec::new();
     for flow in flows {
         let shown = id::show_flow(&flow);
-        let answer = engine
-            .cancel_flow(&flow, policy, wait)
-            .await
-            .map_err(|error| Error::engine(&format!("cancel {shown}"), &error))?;
+        let answer = engine.cancel_flow(&flow, policy, wait).await.map_err(|error| {
+            let told = Error::engine(&format!("cancel {shown}"), &error);
+            match told.code {
+                "already_ended" => told.fix(format!("`ff flow get {shown}` shows how")),
+                _ => told,
+            }
+        })?;
         let (members, failed) = match answer {
             CancelFlowResult::Cancelled { member_execution_ids, .. }
             | CancelFlowResult::CancellationScheduled { member_execution_ids, .. } => {

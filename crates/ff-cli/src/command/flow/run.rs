@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use ff_core::EngineError;
 use ff_core::contracts::{FLOW_BYTES_MAX, FlowLink, FlowNode, SubmitFlowArgs, SubmitFlowResult};
 use ff_core::engine_backend::EngineBackend;
+use ff_core::machine::flow::SubmitFlow;
+use ff_core::machine::{Command as _, Context, Limits, Snapshot};
 use ff_core::partition::PartitionConfig;
 use ff_core::types::{BudgetId, ExecutionId, FlowId, LaneId, Namespace, TimestampMs};
 use serde_json::json;
@@ -23,6 +26,7 @@ use crate::flow::plan::{self, Plan, Planned};
 use crate::id;
 use crate::output::{Format, Output};
 use crate::store::{Location, Purpose, Store};
+use crate::time;
 
 /// Largest flow file: 10,000 nodes with a page of payload each.
 const FILE_MAX_BYTES: u64 = 96 << 20;
@@ -72,6 +76,7 @@ retries, backoff, max_reclaims, capabilities, budgets.
   join: all                 runs when all it needs have completed (the default)
   join: any                 when the first one has
   join: {quorum: 2}         when two have
+  payload_from              goes with `all`: a node that runs before its source has ended would get nothing
   on_satisfied: let_run     what happens then to the others of any and quorum (the default),
                             or cancel_remaining
 A node whose join has become impossible is skipped, and what needs it in turn.
@@ -86,7 +91,10 @@ pub(super) async fn run(location: &Location, output: Output, args: RunArgs) -> R
         .await
         .map_err(|error| Error::io("read the flow file", &io::Error::other(error)))??;
     if args.check {
-        return told_sound(output, &plan);
+        let counts = (plan.nodes.len(), plan.nodes.iter().map(|node| node.needs.len()).sum());
+        let kind = plan.kind.clone();
+        refuse_unsound(plan, &location.limits)?;
+        return told_sound(output, &kind, counts);
     }
     let purpose = if args.no_wait { Purpose::Submit } else { Purpose::Serve };
     let store = Store::open(location, purpose).await?;
@@ -116,17 +124,47 @@ pub(super) async fn run(location: &Location, output: Output, args: RunArgs) -> R
     answer
 }
 
-fn told_sound(output: Output, plan: &Plan) -> Result<ExitCode> {
-    let edges: usize = plan.nodes.iter().map(|node| node.needs.len()).sum();
+/// Asks the engine's own rule what it would answer on an empty store, so that a check passes nothing that a
+/// submit refuses. Only whether the named budgets exist is left to the submit.
+fn refuse_unsound(plan: Plan, limits: &Limits) -> Result<()> {
+    let names: Vec<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+    let named = plan.nodes.iter().flat_map(|node| &node.budgets);
+    let budgets = named.map(|name| (name.clone(), BudgetId::new())).collect();
+    let now = TimestampMs(time::epoch_ms());
+    let args = submission(plan, &budgets, now)?;
+    let judged = SubmitFlow::new(args)
+        .and_then(|submit| submit.decide(&Snapshot::default(), &mut Context::new(now, 0, limits)));
+    judged.map(drop).map_err(|error| refused(&error, &names))
+}
+
+/// A refusal of the engine, with the node by its name.
+fn refused(error: &EngineError, names: &[String]) -> Error {
+    let doing = "submit the flow";
+    if let EngineError::Validation { kind, detail } = error
+        && let Some((name, detail)) = at_node(detail, names)
+    {
+        let kind = kind.clone();
+        let inner = EngineError::Validation { kind, detail: detail.to_owned() };
+        return Error::engine(doing, &inner).context(&format!("node `{name}`"));
+    }
+    Error::engine(doing, error)
+}
+
+/// Reads `node PLACE (ID): DETAIL`, as the engine tells which node of a graph it refuses.
+fn at_node<'a>(detail: &'a str, names: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let (place, rest) = detail.strip_prefix("node ")?.split_once(" (")?;
+    let name = names.get(place.parse::<usize>().ok()?)?;
+    Some((name, rest.split_once("): ")?.1))
+}
+
+fn told_sound(output: Output, kind: &str, (nodes, edges): (usize, usize)) -> Result<ExitCode> {
     match output.format {
         Format::Json => {
-            output.json(&json!({"flow": plan.kind, "nodes": plan.nodes.len(), "edges": edges}))?;
+            output.json(&json!({"flow": kind, "nodes": nodes, "edges": edges}))?;
         }
-        Format::Table => output.line(&format!(
-            "{} is sound: {} nodes, {edges} edges",
-            plan.kind,
-            plan.nodes.len()
-        ))?,
+        Format::Table => {
+            output.line(&format!("{kind} is sound: {nodes} nodes, {edges} edges"))?;
+        }
         Format::Id => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -173,12 +211,6 @@ fn read_plan(path: &Path, template: &Draft, payload_limit: usize) -> Result<Plan
 
 /// Stores the whole graph in one step.
 async fn submit(engine: &dyn EngineBackend, plan: Plan) -> Result<FlowId> {
-    let bytes: usize = plan.nodes.iter().map(|node| node.draft.payload.len()).sum();
-    if bytes > FLOW_BYTES_MAX {
-        return Err(Error::usage("the payloads of the flow are too large")
-            .why(format!("they are {bytes} bytes together; the limit is {FLOW_BYTES_MAX} bytes"))
-            .fix("submit references to the data"));
-    }
     let mut budgets: HashMap<String, BudgetId> = HashMap::new();
     for named in plan.nodes.iter().flat_map(|node| &node.budgets) {
         if !budgets.contains_key(named) {
@@ -186,6 +218,30 @@ async fn submit(engine: &dyn EngineBackend, plan: Plan) -> Result<FlowId> {
         }
     }
     let now = engine_now(engine).await?;
+    let names: Vec<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+    let args = submission(plan, &budgets, now)?;
+    let submitted = engine.submit_flow(args).await.map_err(|error| refused(&error, &names))?;
+    match submitted {
+        SubmitFlowResult::Submitted { flow_id, .. } | SubmitFlowResult::Duplicate { flow_id } => {
+            Ok(flow_id)
+        }
+        other => Err(Error::new(Exit::Error, "engine", "cannot submit the flow")
+            .why(format!("the engine answered {other:?}"))),
+    }
+}
+
+/// The graph as the engine takes it.
+fn submission(
+    plan: Plan,
+    budgets: &HashMap<String, BudgetId>,
+    now: TimestampMs,
+) -> Result<SubmitFlowArgs> {
+    let bytes: usize = plan.nodes.iter().map(|node| node.draft.payload.len()).sum();
+    if bytes > FLOW_BYTES_MAX {
+        return Err(Error::usage("the payloads of the flow are too large")
+            .why(format!("they are {bytes} bytes together; the limit is {FLOW_BYTES_MAX} bytes"))
+            .fix("submit references to the data"));
+    }
     let flow_id = FlowId::new();
     let edges = plan.nodes.iter().enumerate().flat_map(|(downstream, node)| {
         node.needs.iter().map(move |upstream| {
@@ -197,27 +253,14 @@ async fn submit(engine: &dyn EngineBackend, plan: Plan) -> Result<FlowId> {
             }
         })
     });
-    let args = SubmitFlowArgs {
+    Ok(SubmitFlowArgs {
         flow_kind: plan.kind,
         namespace: Namespace::new(NAMESPACE),
         tags: plan.tags.into_iter().collect::<BTreeMap<_, _>>(),
         edges: edges.collect(),
-        nodes: plan
-            .nodes
-            .into_iter()
-            .map(|node| flow_node(node, &flow_id, &budgets, now))
-            .collect(),
+        nodes: plan.nodes.into_iter().map(|node| flow_node(node, &flow_id, budgets, now)).collect(),
         flow_id,
-    };
-    let submitted =
-        engine.submit_flow(args).await.map_err(|error| Error::engine("submit the flow", &error))?;
-    match submitted {
-        SubmitFlowResult::Submitted { flow_id, .. } | SubmitFlowResult::Duplicate { flow_id } => {
-            Ok(flow_id)
-        }
-        other => Err(Error::new(Exit::Error, "engine", "cannot submit the flow")
-            .why(format!("the engine answered {other:?}"))),
-    }
+    })
 }
 
 fn flow_node(

@@ -16,8 +16,10 @@ use clap::{Args, Subcommand};
 use ff_core::backend::{Handle, HandleKind, HandleOpaque};
 use ff_core::engine_backend::EngineBackend;
 use ff_core::handle_codec::{self, HandlePayload};
+use ff_core::types::ExecutionId;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, standing};
+use crate::filter::is_ended;
 use crate::id;
 use crate::output::Output;
 use crate::signals;
@@ -107,6 +109,7 @@ pub(crate) async fn run(
     let (handle, about) = handle()?;
     let store = Store::open(location, Purpose::Inspect).await?;
     let task = Task { engine: store.engine(), handle, about };
+    let engine = store.engine();
     let execution = task.about.execution_id.clone();
     let answer = match command {
         TaskCommand::Progress(args) => progress(&task, args).await,
@@ -121,9 +124,29 @@ pub(crate) async fn run(
             spawn::spawn(&task, output, *args, location.limits.payload_bytes).await
         }
     };
-    drop(task);
+    let answer = match answer {
+        Err(error) if LEASE_GONE.contains(&error.code) => {
+            Err(lease_gone(engine.as_ref(), &execution, error).await)
+        }
+        answer => answer,
+    };
+    drop((task, engine));
     store.close().await;
     answer.map_err(|error| error.about(&execution))
+}
+
+/// The words of a refusal of whoever does not hold the lease any more.
+const LEASE_GONE: [&str; 3] = ["stale_lease", "not_active", "already_ended"];
+
+/// Tells where the execution stands now: the handle alone does not say what took its lease.
+async fn lease_gone(engine: &dyn EngineBackend, execution: &ExecutionId, error: Error) -> Error {
+    let Ok(state) = engine.read_execution_state(execution).await else { return error };
+    let fix = if state.is_some_and(is_ended) {
+        "let the command end; `ff exec get` shows how it ended"
+    } else {
+        "let the command end: its exit code ends nothing, and it is run again when its turn comes"
+    };
+    error.why(format!("the lease is gone: {}", standing(state))).fix(fix)
 }
 
 async fn progress(task: &Task, args: ProgressArgs) -> Result<ExitCode> {

@@ -1,19 +1,22 @@
 //! `ff task suspend|delay|wait-children|waitpoint`: giving the lease back, to be run again later.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ff_core::EngineError;
 use ff_core::contracts::{
-    self, CompositeBody, CountKind, EdgeGroupState, ResumeCondition, ResumePolicy, SignalMatcher,
-    SuspendOutcome, SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
+    self, CompositeBody, CountKind, EdgeGroupState, PendingWaitpointInfo, ResumeCondition,
+    ResumePolicy, SignalMatcher, SuspendOutcome, SuspensionReasonCode, TimeoutBehavior,
+    WaitpointBinding,
 };
 use ff_core::types::{SuspensionId, TimestampMs, WaitpointId};
 use serde_json::json;
 
 use crate::command::submit::engine_now;
 use crate::command::task::{Task, own_id};
+use crate::command::wait::open_waitpoints;
 use crate::duration::parse_positive;
 use crate::error::{Error, Exit, Result};
 use crate::id;
@@ -101,7 +104,7 @@ pub(crate) struct SuspendArgs {
     /// The resume condition as JSON, for what the flags cannot say.
     #[arg(long, value_name = "JSON", conflicts_with_all = ["any", "key"])]
     condition: Option<String>,
-    /// A waitpoint that `ff task waitpoint` has opened.
+    /// A waitpoint that `ff task waitpoint` has opened; it keeps the key that it was opened with.
     #[arg(long = "use", value_name = "WAITPOINT", conflicts_with_all = ["condition", "any"])]
     pending: Option<String>,
     /// Wait at most this long.
@@ -139,8 +142,27 @@ fn fresh(key: &str) -> WaitpointBinding {
     WaitpointBinding::Fresh { waitpoint_id: WaitpointId::new(), waitpoint_key: key.to_owned() }
 }
 
+/// The waitpoint of `--use`, as the engine knows it: its key is the one that the condition must name.
+async fn used(task: &Task, text: &str) -> Result<PendingWaitpointInfo> {
+    let digits = text.strip_prefix("wtp_").unwrap_or(text);
+    let wanted = WaitpointId::parse(digits).map_err(|error| {
+        Error::usage(format!("`{text}` is not a waitpoint"))
+            .why(error.to_string())
+            .fix("give the id that `ff task waitpoint` printed")
+    })?;
+    let open = open_waitpoints(task.engine.as_ref(), &task.about.execution_id).await?;
+    open.into_iter().find(|waitpoint| waitpoint.waitpoint_id == wanted).ok_or_else(|| {
+        Error::new(Exit::NotFound, "not_found", format!("`{text}` is not open"))
+            .why("it is another execution's, or it has expired or been closed")
+            .fix("open one with `ff task waitpoint`; its --expires says for how long")
+    })
+}
+
 /// The waitpoints and the condition that the flags mean.
-fn condition(args: &SuspendArgs) -> Result<(Vec<WaitpointBinding>, ResumeCondition)> {
+fn condition(
+    args: &SuspendArgs,
+    opened: Option<&PendingWaitpointInfo>,
+) -> Result<(Vec<WaitpointBinding>, ResumeCondition)> {
     if let Some(text) = &args.condition {
         let condition: ResumeCondition = serde_json::from_str(text).map_err(|error| {
             Error::usage("the condition is not understood")
@@ -155,24 +177,28 @@ fn condition(args: &SuspendArgs) -> Result<(Vec<WaitpointBinding>, ResumeConditi
         return Ok((waitpoints, condition));
     }
     let mut keys = args.key.clone();
-    if keys.is_empty() {
-        keys.push(args.what.key().to_owned());
-    }
-    let waitpoints = match &args.pending {
-        Some(text) => {
-            let text = text.strip_prefix("wtp_").unwrap_or(text);
-            let waitpoint_id = WaitpointId::parse(text).map_err(|error| {
-                Error::usage(format!("`{text}` is not a waitpoint"))
-                    .why(error.to_string())
-                    .fix("give the id that `ff task waitpoint` printed")
-            })?;
-            if keys.len() > 1 {
-                return Err(Error::usage("one waitpoint has one key")
-                    .fix("give the --key that it was opened with"));
+    let waitpoints = if let Some(opened) = opened {
+        match &keys[..] {
+            [] => keys.push(opened.waitpoint_key.clone()),
+            [key] if *key == opened.waitpoint_key => {}
+            _ => {
+                return Err(Error::usage("this is not the key of the waitpoint")
+                    .why(format!("it was opened with --key {}", opened.waitpoint_key))
+                    .fix("leave --key out: a waitpoint that is used keeps its key"));
             }
-            vec![WaitpointBinding::UsePending { waitpoint_id }]
         }
-        None => keys.iter().map(|key| fresh(key)).collect(),
+        vec![WaitpointBinding::UsePending { waitpoint_id: opened.waitpoint_id.clone() }]
+    } else {
+        if keys.is_empty() {
+            keys.push(args.what.key().to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = keys.iter().find(|key| !seen.insert(*key)) {
+            return Err(Error::usage(format!("the key `{twice}` is given twice"))
+                .why("who answers names a waitpoint by its key, so each has its own")
+                .fix("give each --key once; `--people 2` asks for two answers at one"));
+        }
+        keys.iter().map(|key| fresh(key)).collect()
     };
     let matcher = args.signal.clone().map_or(SignalMatcher::Wildcard, SignalMatcher::ByName);
     let counted = |n, kind| {
@@ -195,7 +221,11 @@ fn condition(args: &SuspendArgs) -> Result<(Vec<WaitpointBinding>, ResumeConditi
 }
 
 pub(super) async fn suspend(task: &Task, output: Output, args: SuspendArgs) -> Result<ExitCode> {
-    let (mut waitpoints, condition) = condition(&args)?;
+    let opened = match &args.pending {
+        Some(text) => Some(used(task, text).await?),
+        None => None,
+    };
+    let (mut waitpoints, condition) = condition(&args, opened.as_ref())?;
     let now = engine_now(task.engine.as_ref()).await?;
     let first = waitpoints.remove(0);
     let mut wanted = contracts::SuspendArgs::new(
@@ -312,7 +342,7 @@ mod tests {
 
     fn meant(line: &str) -> String {
         let words = std::iter::once("x").chain(line.split_whitespace());
-        let (waitpoints, condition) = condition(&Flags::parse_from(words).suspend).unwrap();
+        let (waitpoints, condition) = condition(&Flags::parse_from(words).suspend, None).unwrap();
         assert!(!waitpoints.is_empty());
         serde_json::to_string(&condition).unwrap()
     }
@@ -346,7 +376,9 @@ mod tests {
         };
         assert!(parse("--on-timeout cancel").is_err());
         assert!(parse("--people 0").is_err());
-        assert!(condition(&parse("--condition {").unwrap_or_else(|_| panic!()).suspend).is_err());
-        assert!(condition(&parse("--use wtp_x").unwrap_or_else(|_| panic!()).suspend).is_err());
+        for line in ["--condition {", "--key a --key b --key a"] {
+            let flags = parse(line).unwrap_or_else(|_| panic!("{line}"));
+            assert_eq!(condition(&flags.suspend, None).unwrap_err().exit, Exit::Usage, "{line}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use ff_core::backend::UsageDimensions;
 use ff_core::types::BudgetId;
 
-use crate::command::budget::{parse_amount, told_spent};
+use crate::command::budget::{SPENT_HELP, by_dimension, parse_amount, told_spent};
 use crate::command::task::Task;
 use crate::error::{Error, Exit, Result};
 use crate::id;
@@ -14,7 +14,10 @@ use crate::output::Output;
 
 /// Reports spending.
 #[derive(Debug, Args)]
-#[command(override_usage = "ff task spend [OPTIONS] [BUDGET] <DIMENSION=N>...")]
+#[command(
+    override_usage = "ff task spend [OPTIONS] [BUDGET] <DIMENSION=N>...",
+    after_help = SPENT_HELP
+)]
 pub(crate) struct SpendArgs {
     /// The budget, if the execution is bound to more than one or to none, and the amounts.
     #[arg(required = true, value_name = "BUDGET|DIMENSION=N")]
@@ -39,10 +42,8 @@ pub(super) async fn spend(task: &Task, output: Output, args: SpendArgs) -> Resul
         return Err(refused("no amount is given".to_owned()));
     }
     let mut usage = UsageDimensions::new();
-    for amount in amounts {
-        let (dimension, amount) = parse_amount(amount).map_err(refused)?;
-        usage.custom.insert(dimension, amount);
-    }
+    let amounts: Result<Vec<_>, _> = amounts.iter().map(|amount| parse_amount(amount)).collect();
+    usage.custom = by_dimension(amounts.map_err(refused)?)?;
     usage.dedup_key = args.key;
     let budget = match named {
         Some(name) => id::resolve_budget(task.engine.as_ref(), name).await?,

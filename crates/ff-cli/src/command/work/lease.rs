@@ -10,8 +10,9 @@ use ff_core::state::PublicState;
 use ff_core::types::{AttemptIndex, ExecutionId};
 use tokio::sync::watch;
 
-use crate::command::work::{Worker, lock};
-use crate::error::{Retry, is_storage};
+use crate::command::work::{Outcome, Worker, lock};
+use crate::error::{Retry, is_storage, reason, standing};
+use crate::filter::is_ended;
 use crate::time;
 
 /// How often the watcher asks for all leases: a cancel is learnt well within a second.
@@ -27,15 +28,8 @@ pub(super) const INTERRUPTED: &str = "attempt_interrupted";
 #[derive(Debug, Clone)]
 pub(super) struct Loss {
     pub(super) why: String,
-    /// Whether the attempt is parked and goes on later: the command has given the lease back itself, or
-    /// a budget took it.
-    pub(super) parked: bool,
-}
-
-impl Loss {
-    pub(super) fn other(why: String) -> Self {
-        Self { why, parked: false }
-    }
+    /// [`Outcome::Parked`], [`Outcome::Ended`] or [`Outcome::Lost`].
+    pub(super) outcome: Outcome,
 }
 
 /// One attempt in hand.
@@ -79,8 +73,8 @@ pub(super) async fn watch_leases(worker: Arc<Worker>) {
                 Ok(standings) => {
                     retry = Retry::default();
                     for (slot, standing) in slots.iter().zip(standings) {
-                        if let LeaseStanding::Lost { public_state, reason } = standing {
-                            slot.lose(worker.loss(slot, public_state, reason).await);
+                        if let LeaseStanding::Lost { public_state, .. } = standing {
+                            slot.lose(worker.loss(slot, public_state).await);
                         }
                     }
                 }
@@ -115,8 +109,8 @@ pub(super) async fn keep(worker: Arc<Worker>, slot: Arc<Slot>) {
                 return slot.lose(worker.loss_by(&slot, &error).await);
             }
             Err(error) if time::instant() >= slot.lease_end() => {
-                let why = format!("the lease ran out while renewing failed: {error}");
-                return slot.lose(Loss::other(why));
+                let why = format!("the lease ran out while renewing failed: {}", reason(&error));
+                return slot.lose(Loss { why, outcome: Outcome::Lost });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot renew a lease yet");
@@ -138,26 +132,37 @@ pub(super) async fn gone(lost: &mut watch::Receiver<Option<Loss>>) -> Loss {
 
 impl Worker {
     /// Why the lease is gone, as the engine sees it.
-    pub(super) async fn loss(&self, slot: &Slot, state: Option<PublicState>, why: String) -> Loss {
+    pub(super) async fn loss(&self, slot: &Slot, state: Option<PublicState>) -> Loss {
         let parked = match state {
             Some(
                 PublicState::Suspended | PublicState::WaitingChildren | PublicState::RateLimited,
             ) => true,
-            // A retry's back-off is a delay as well, but then the attempt has failed.
-            Some(PublicState::Delayed) => self.is_interrupted(slot).await,
+            // A retry's back-off is a delay as well, but then the attempt has failed. A wait may be over
+            // before anybody looks.
+            Some(PublicState::Delayed | PublicState::Resumable | PublicState::Waiting) => {
+                self.is_interrupted(slot).await
+            }
             _ => false,
         };
-        let why = match (parked, state) {
-            (true, Some(state)) => state.to_string(),
-            _ => why,
-        };
-        Loss { why, parked }
+        match state {
+            Some(state) if parked => Loss { why: state.to_string(), outcome: Outcome::Parked },
+            Some(PublicState::Delayed) => Loss {
+                why: "its attempt was ended, and it is tried again later".to_owned(),
+                outcome: Outcome::Ended,
+            },
+            state if state.is_none_or(is_ended) => {
+                Loss { why: standing(state).to_owned(), outcome: Outcome::Ended }
+            }
+            state => Loss { why: standing(state).to_owned(), outcome: Outcome::Lost },
+        }
     }
 
     /// As [`Self::loss`], after a call was refused.
     pub(super) async fn loss_by(&self, slot: &Slot, error: &EngineError) -> Loss {
-        let state = self.engine.read_execution_state(&slot.execution_id).await.ok().flatten();
-        self.loss(slot, state, error.to_string()).await
+        match self.engine.read_execution_state(&slot.execution_id).await {
+            Ok(state) if error.is_stale() => self.loss(slot, state).await,
+            _ => Loss { why: reason(error), outcome: Outcome::Lost },
+        }
     }
 
     /// Whether the attempt in hand is to go on later.
