@@ -480,6 +480,10 @@ fn explain_state(kind: &StateKind) -> Told {
         .fix("submit it anew"),
         StateKind::Terminal => told(Exit::Conflict, "already_ended", "it has already ended")
             .fix("`ff exec get` shows how; `ff exec replay` opens it again"),
+        StateKind::FlowAlreadyTerminal => {
+            told(Exit::Conflict, "already_ended", "the flow has already ended")
+                .fix("`ff flow get` shows how")
+        }
         StateKind::StaleLease | StateKind::LeaseExpired | StateKind::LeaseRevoked => {
             told(Exit::Conflict, "stale_lease", "the lease is no longer this worker's")
         }

@@ -176,6 +176,17 @@ fn following_a_flow_ends_with_its_outcome() {
 }
 
 #[test]
+fn a_flow_that_has_ended_is_not_cancelled_and_is_pointed_to() {
+    let store = Store::new();
+    let flow = submit(&store, "nodes: {a: {kind: k}}");
+    store.work(WORK).ok();
+
+    let error = store.run(&["flow", "cancel", &flow, "--yes"]).refused(4);
+
+    assert!(error.contains(&format!("`ff flow get {flow}` shows how")), "{error}");
+}
+
+#[test]
 fn following_ends_in_time_and_the_flow_goes_on() {
     let store = Store::new();
     let flow = submit(&store, "nodes: {a: {kind: k}}");

@@ -189,6 +189,11 @@ trait Probe: Send + Sync {
     async fn pulse(&self, after: Cursors) -> Result<Pulse, EngineError>;
     async fn census(&self) -> Result<Census, EngineError>;
     async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError>;
+    async fn events_behind(
+        &self,
+        topic: Topic,
+        after: i64,
+    ) -> Result<Vec<(i64, Event)>, EngineError>;
     async fn events_after(&self, after: Cursors) -> Result<News, EngineError>;
     async fn sweep(&self) -> Result<Swept, EngineError>;
 }
@@ -240,6 +245,14 @@ where
                 }
             })
             .await
+    }
+
+    async fn events_behind(
+        &self,
+        topic: Topic,
+        after: i64,
+    ) -> Result<Vec<(i64, Event)>, EngineError> {
+        self.store.read(move |reader| reader.events(topic, after, ALL)).await
     }
 
     async fn events_after(&self, after: Cursors) -> Result<News, EngineError> {
@@ -559,6 +572,15 @@ impl Engine {
     /// An outbox from its oldest row on, read from the table.
     pub async fn events(&self, topic: Topic) -> Result<Vec<(i64, Event)>, EngineError> {
         self.probe.events(topic).await
+    }
+
+    /// What one outbox holds behind an event.
+    pub async fn events_behind(
+        &self,
+        topic: Topic,
+        after: i64,
+    ) -> Result<Vec<(i64, Event)>, EngineError> {
+        self.probe.events_behind(topic, after).await
     }
 
     /// What both outboxes hold after `after`.

@@ -81,6 +81,14 @@ pub(crate) enum Deed {
     },
 }
 
+/// What a subscriber follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Outbox {
+    Leases,
+    Completions,
+    Operators,
+}
+
 /// One call, or one thing that happens to the engine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Call {
@@ -133,7 +141,7 @@ pub(crate) enum Call {
     Sweep,
     /// A subscriber reads on; `anew` from its cursor over a new subscription.
     Follow {
-        completions: bool,
+        outbox: Outbox,
         anew: bool,
     },
     /// The wall clock steps, and no time passes.

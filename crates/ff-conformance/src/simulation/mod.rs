@@ -20,6 +20,7 @@ mod flow;
 mod follower;
 mod ledger;
 mod money;
+mod operators;
 mod quota;
 mod registry;
 mod report;

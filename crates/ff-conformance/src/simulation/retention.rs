@@ -42,9 +42,13 @@ const SWEEPS_MAX: u32 = 100;
 /// Numbers of the operations of old age: behind those of every life.
 const NUMBERED_FROM: u32 = 2_000_000_000;
 
-/// Outboxes, each with what it may keep of completions that flows have not heard of.
-const OUTBOXES: [(Topic, &str); 3] =
-    [(Topic::Lease, "lease"), (Topic::Completion, "completion"), (Topic::Signal, "signal")];
+/// The outboxes with their names; that of leases comes first.
+const OUTBOXES: [(Topic, &str); 4] = [
+    (Topic::Lease, "lease"),
+    (Topic::Completion, "completion"),
+    (Topic::Signal, "signal"),
+    (Topic::Operator, "operator"),
+];
 
 /// The limits of a world.
 pub(super) fn limits() -> Limits {

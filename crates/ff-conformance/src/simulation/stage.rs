@@ -30,8 +30,9 @@ use super::call::{
     strings,
 };
 use super::flow::Flows;
-use super::follower::Followers;
+use super::follower::{Announced, Followers};
 use super::ledger::Ledger;
+use super::operators::Operators;
 use super::quota::Quotas;
 use super::registry::Registry;
 use super::waiting::Waiting;
@@ -68,6 +69,7 @@ pub(crate) struct Stage {
     pub(super) budget: Budget,
     pub(super) quotas: Quotas,
     pub(super) registry: Registry,
+    pub(super) operators: Operators,
     /// What has come about, by the name it is counted under.
     pub(super) happened: BTreeMap<&'static str, u64>,
     plans: BTreeMap<Number, Plan>,
@@ -101,6 +103,7 @@ impl Stage {
             budget: Budget::default(),
             quotas: Quotas::default(),
             registry: Registry::default(),
+            operators: Operators::default(),
             happened: BTreeMap::new(),
             plans: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -215,6 +218,7 @@ impl Stage {
         }
         self.check_gates(operation, answer)?;
         self.check_registry(operation, answer)?;
+        self.check_operators(operation, answer)?;
         self.check_flows(operation, answer, &ended)?;
         if self.at_ms >= self.compared_ms + ROWS_EVERY_MS {
             self.compared_ms = self.at_ms;
@@ -330,8 +334,13 @@ impl Stage {
                 let word = if swept.is_full() { "full" } else { "done" };
                 Ok(Answer { is_ok: true, word: word.to_owned(), ..Answer::default() })
             }
-            Call::Follow { completions, anew } => {
-                self.followers.read_on(&self.engine, &self.ledger, *completions, *anew)
+            Call::Follow { outbox, anew } => {
+                let announced = Announced {
+                    leases: self.ledger.leases_told(),
+                    completions: self.ledger.completions_told(),
+                    operators: self.operators.told(),
+                };
+                self.followers.read_on(&self.engine, &announced, *outbox, *anew)
             }
             Call::StepWall { by_ms } => {
                 let wall = self.setup.clock.wall().0.saturating_add(*by_ms);

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::actor::{Actor, Client, Next, Operator, Scene, Way, Worker};
-use super::call::{Answer, Call, Number, Operation};
+use super::call::{Answer, Call, Number, Operation, Outbox};
 use super::fault::{Counts, Fault, STRIKES, Weather};
 use super::flow::Submitter;
 use super::ledger::found;
@@ -243,8 +243,9 @@ impl World {
                 self.after(self.sweep_every_ms, Event::Sweep);
             }
             Event::Follow => {
-                let (completions, anew) = (self.dice.chance(50), self.dice.chance(30));
-                self.perform("subscriber", Call::Follow { completions, anew })?;
+                let outboxes = [Outbox::Leases, Outbox::Completions, Outbox::Operators];
+                let (outbox, anew) = (self.dice.pick(&outboxes), self.dice.chance(30));
+                self.perform("subscriber", Call::Follow { outbox, anew })?;
                 let pause = 5_000 + self.dice.below(50_000);
                 self.after(pause, Event::Follow);
             }
