@@ -7,6 +7,7 @@ use std::ops::Bound;
 use ff_core::EngineError;
 use ff_core::machine::budget;
 use ff_core::machine::drive::Session;
+use ff_core::machine::flow::Flow;
 use ff_core::machine::rows::{Attempt, Candidate, Execution, Grant, Lane};
 use ff_core::machine::stream::Frame;
 use ff_core::machine::transition::{Event, TransitionRow};
@@ -242,7 +243,11 @@ impl Reader for MemorySession<'_> {
             let flow = row.and_then(|row| row.flow_id.clone());
             // A member stays while anybody in its flow may still need how it ended.
             let is_kept = match flow {
-                Some(flow) => self.standings(&flow)?.any_open,
+                Some(flow) => {
+                    let has_ended =
+                        self.state.flows.flows.get(&flow.0).is_some_and(Flow::is_terminal);
+                    !has_ended || self.standings(&flow)?.any_open
+                }
                 None => false,
             };
             if !is_kept {

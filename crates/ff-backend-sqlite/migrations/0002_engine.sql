@@ -116,8 +116,13 @@ CREATE INDEX ff_exec_core_claimable
 CREATE INDEX ff_exec_core_due ON ff_exec_core (due_at_ms, partition_key, execution_id)
     WHERE due_at_ms IS NOT NULL;
 
+-- Retention finds an ended execution by the first if it has no flow, and by the second, through its flow, if it has one:
+-- an end enters one of them.
 CREATE INDEX ff_exec_core_ended ON ff_exec_core (terminal_at_ms, partition_key, execution_id)
-    WHERE terminal_at_ms IS NOT NULL;
+    WHERE terminal_at_ms IS NOT NULL AND flow_id IS NULL;
+
+CREATE INDEX ff_exec_core_member_ended ON ff_exec_core (flow_id, terminal_at_ms, partition_key, execution_id)
+    WHERE flow_id IS NOT NULL AND terminal_at_ms IS NOT NULL;
 
 -- A query uses it only if it repeats the whole condition beside its own comparison. OR instead of IN: SQLite builds a
 -- b-tree for the list each time a row is written.
@@ -167,6 +172,57 @@ ALTER TABLE ff_flow_core ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ff_flow_core ADD COLUMN digest BLOB;
 
 CREATE INDEX ff_flow_core_ended ON ff_flow_core (terminal_at_ms) WHERE terminal_at_ms IS NOT NULL;
+
+-- While a flow has ended and has members: no member that is there ended before this. Retention looks at the members of
+-- these flows alone, so that what waits in open flows costs it nothing.
+ALTER TABLE ff_flow_core ADD COLUMN oldest_end_ms INTEGER;
+
+CREATE INDEX ff_flow_core_oldest_end ON ff_flow_core (oldest_end_ms) WHERE oldest_end_ms IS NOT NULL;
+
+-- A tool may add the members behind their flow.
+CREATE TRIGGER ff_flow_core_add_ended AFTER INSERT ON ff_flow_core
+WHEN NEW.terminal_at_ms IS NOT NULL
+BEGIN
+    UPDATE ff_flow_core
+    SET oldest_end_ms = min(NEW.terminal_at_ms, coalesce(
+            (SELECT min(terminal_at_ms) FROM ff_exec_core WHERE flow_id = NEW.flow_id AND terminal_at_ms IS NOT NULL),
+            NEW.terminal_at_ms
+        ))
+    WHERE partition_key = NEW.partition_key AND flow_id = NEW.flow_id;
+END;
+
+-- Members of a cancelled flow that go on end after it.
+CREATE TRIGGER ff_flow_core_end AFTER UPDATE OF terminal_at_ms ON ff_flow_core
+WHEN NEW.terminal_at_ms IS NOT OLD.terminal_at_ms
+BEGIN
+    UPDATE ff_flow_core
+    SET oldest_end_ms = CASE
+            WHEN EXISTS (
+                SELECT 1 FROM ff_exec_core WHERE partition_key = NEW.partition_key AND flow_id = NEW.flow_id
+            )
+            THEN min(NEW.terminal_at_ms, coalesce(
+                (SELECT min(terminal_at_ms) FROM ff_exec_core WHERE flow_id = NEW.flow_id AND terminal_at_ms IS NOT NULL),
+                NEW.terminal_at_ms
+            ))
+        END
+    WHERE partition_key = NEW.partition_key AND flow_id = NEW.flow_id;
+END;
+
+CREATE TRIGGER ff_exec_core_leave_flow AFTER DELETE ON ff_exec_core
+WHEN OLD.flow_id IS NOT NULL
+BEGIN
+    UPDATE ff_flow_core
+    SET oldest_end_ms = CASE
+            WHEN EXISTS (
+                SELECT 1 FROM ff_exec_core WHERE partition_key = OLD.partition_key AND flow_id = OLD.flow_id
+            )
+            THEN coalesce(
+                (SELECT min(terminal_at_ms) FROM ff_exec_core WHERE flow_id = OLD.flow_id AND terminal_at_ms IS NOT NULL),
+                terminal_at_ms
+            )
+        END
+    WHERE partition_key = OLD.partition_key AND flow_id = OLD.flow_id AND oldest_end_ms IS NOT NULL;
+END;
 
 -- How the upstream ended, in which run, and when the edge was settled by it: once.
 ALTER TABLE ff_edge ADD COLUMN resolved_outcome TEXT;

@@ -479,8 +479,8 @@ mod tests {
             ),
             (
                 "SELECT execution_id FROM ff_exec_core INDEXED BY ff_exec_core_ended
-                 WHERE terminal_at_ms < ? ORDER BY terminal_at_ms LIMIT ?",
-                "SEARCH ff_exec_core USING COVERING INDEX ff_exec_core_ended (terminal_at_ms<?)",
+                 WHERE flow_id IS NULL AND terminal_at_ms < ? ORDER BY terminal_at_ms LIMIT ?",
+                "SEARCH ff_exec_core USING INDEX ff_exec_core_ended (terminal_at_ms<?)",
             ),
             (
                 "SELECT execution_id FROM ff_attempt INDEXED BY ff_attempt_lease_expiry

@@ -54,6 +54,22 @@ fn spending_tells_by_its_exit_code_what_became_of_it() {
 }
 
 #[test]
+fn what_does_not_fit_is_kept_for_the_execution_that_spent_it_and_else_for_nobody() {
+    let store = Store::new();
+    store.run(&["budget", "create", "b", "--limit", "tokens=5"]).ok();
+    let id = store.submit(&["k"]);
+    let beyond = || budget(&store, "b")["dimensions"][0]["overage"].clone();
+
+    let told = store.run(&["budget", "spend", "b", "tokens=11"]).refused(8);
+    assert!(told.contains("nothing is counted; --execution"), "{told}");
+    assert_eq!(beyond(), 0);
+    let told = store.run(&["budget", "spend", "b", "tokens=11", "--execution", &id]).refused(8);
+    assert!(told.contains("kept as spent beyond the limit"), "{told}");
+    assert_eq!(beyond(), 11);
+    store.verify();
+}
+
+#[test]
 fn a_dimension_that_is_given_twice_is_refused_and_nothing_is_written() {
     let store = Store::new();
     store.run(&["budget", "create", "b", "--limit", "t=10", "--soft", "t=5"]).ok();

@@ -3,7 +3,7 @@
 //! A row that cannot be read is shown as such, by table, column and key, beside those that can: what it means is for
 //! the rules to decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ff_core::EngineError;
 use ff_core::engine_error::ValidationKind;
@@ -57,10 +57,10 @@ pub(super) fn seen(
         }
     }
     if let Some((id, of, rule)) = &wanted.quota {
-        seen.quota = Some(readable(quota(conn, id, of.as_ref(), *rule, wanted.at))?);
+        seen.quota = Some(readable(quota(conn, id, of.as_ref(), *rule, wanted))?);
     }
     if let (Some(lane_quota), Some(execution)) = (&wanted.gates, execution) {
-        seen.gates = gates(conn, lane_quota, execution, wanted.at)?;
+        seen.gates = gates(conn, lane_quota, execution, wanted)?;
     }
     Ok(seen)
 }
@@ -74,7 +74,7 @@ fn gates(
     conn: &SqliteSession<'_>,
     lane_quota: &LaneQuota,
     execution: &Execution,
-    at: TimestampMs,
+    wanted: &Wanted,
 ) -> Result<Gates, EngineError> {
     let mut gates = Gates::default();
     for id in execution.policy.iter().flat_map(|policy| &policy.budget_ids) {
@@ -83,7 +83,7 @@ fn gates(
         }
     }
     let find = |id: &QuotaPolicyId| {
-        let read = readable(quota(conn, id, Some(&execution.id), None, at))?;
+        let read = readable(quota(conn, id, Some(&execution.id), None, wanted))?;
         Ok::<_, EngineError>((id.clone(), read))
     };
     gates.own = execution.quota_policy_id.as_ref().map(find).transpose()?;
@@ -250,7 +250,7 @@ fn quota(
     id: &QuotaPolicyId,
     of: Option<&ExecutionId>,
     rule: Option<QuotaRule>,
-    now: TimestampMs,
+    &Wanted { at: now, counts_all, .. }: &Wanted,
 ) -> Result<Quota, EngineError> {
     let what = "count what occupies a quota";
     let policy = quota_policy(conn, id)?;
@@ -258,29 +258,38 @@ fn quota(
     let rule = rule.or_else(|| policy.as_ref().map(QuotaRule::of)).unwrap_or(none);
     let key = id.to_string();
 
-    let mut occupants: BTreeSet<(u16, uuid::Uuid)> = BTreeSet::new();
-    for holder in holders(conn, id, now, usize::MAX)? {
-        occupants.insert((holder.execution_id.partition(), holder.execution_id.uuid()));
-    }
-    let mut reserved_until = None;
-    let mut next_reservation_end: Option<TimestampMs> = None;
-    for (execution_id, until) in reservations(conn, &key, now)? {
-        if Some(&execution_id) == of {
-            reserved_until = Some(until);
-        } else if !has_ended(conn, &execution_id)? {
-            next_reservation_end = Some(next_reservation_end.map_or(until, |end| end.min(until)));
-            occupants.insert((execution_id.partition(), execution_id.uuid()));
-        }
-    }
-    if let Some(own) = of {
-        occupants.remove(&(own.partition(), own.uuid()));
+    let own = of.map(ExecutionId::as_str);
+    let reserved_until = match own {
+        Some(own) => prepared(conn, statement::QUOTA_RESERVATION_LOAD)?
+            .query_row(params![key, own, now.0], |row| row.get(0))
+            .optional()
+            .doing(what)?
+            .map(TimestampMs),
+        None => None,
+    };
+    let (mut occupied, mut next_reservation_end) = (0, None);
+    if counts_all || rule.concurrency > 0 {
+        let (partition, uuid) = (of.map(ExecutionId::partition), of.map(ExecutionId::uuid));
+        let uuid = uuid.as_ref().map(|uuid| &uuid.as_bytes()[..]);
+        let leases: i64 = prepared(conn, statement::QUOTA_SLOT_COUNT)?
+            .query_row(params![key, now.0, partition, uuid], |row| row.get(0))
+            .doing(what)?;
+        let (reservations, end): (i64, Option<i64>) =
+            prepared(conn, statement::QUOTA_RESERVATION_COUNT)?
+                .query_row(params![key, now.0, own], |row| Ok((row.get(0)?, row.get(1)?)))
+                .doing(what)?;
+        occupied = leases.unsigned_abs() + reservations.unsigned_abs();
+        next_reservation_end = end.map(TimestampMs);
     }
 
     let start = rule.window_start(now).0;
-    let in_window: i64 = prepared(conn, statement::QUOTA_WINDOW_COUNT)?
-        .query_row(params![key, start], |row| row.get(0))
-        .doing(what)?;
-    let in_window = in_window.unsigned_abs();
+    let mut in_window = 0;
+    if counts_all || rule.rate > 0 {
+        let entries: i64 = prepared(conn, statement::QUOTA_WINDOW_COUNT)?
+            .query_row(params![key, start], |row| row.get(0))
+            .doing(what)?;
+        in_window = entries.unsigned_abs();
+    }
     let blocking_entry = if rule.rate > 0 && in_window >= rule.rate {
         prepared(conn, statement::QUOTA_WINDOW_BLOCKING)?
             .query_row(params![key, start, signed(rule.rate - 1)], |row| row.get(0))
@@ -294,7 +303,7 @@ fn quota(
         id: id.clone(),
         policy,
         rule,
-        occupied: occupants.len() as u64,
+        occupied,
         reserved_until,
         next_reservation_end,
         in_window,
@@ -334,28 +343,76 @@ pub(crate) fn holders(
     Ok(found)
 }
 
-fn reservations(
-    conn: &SqliteSession<'_>,
-    key: &str,
-    now: TimestampMs,
-) -> Result<Vec<(ExecutionId, TimestampMs)>, EngineError> {
-    let what = "list the reservations of a quota";
-    let mut statement = prepared(conn, statement::QUOTA_RESERVATION_LIVE)?;
-    let mut rows = statement.query(params![key, now.0]).doing(what)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().doing(what)? {
-        let mut columns = Columns::of(row);
-        let text = columns.text()?;
-        let id = ExecutionId::parse(text).map_err(|_| {
-            corrupt("ff_quota_admitted", "execution_id", format_args!("quota policy {key}"), text)
-        })?;
-        found.push((id, TimestampMs(columns.next()?)));
-    }
-    Ok(found)
-}
+#[cfg(test)]
+mod tests {
+    use ff_core::contracts::CheckAdmissionArgs;
+    use ff_core::machine::budget::CheckAdmission;
+    use ff_core::machine::{Context, Limits, drive};
+    use rusqlite::Connection;
+    use uuid::Uuid;
 
-/// Whether an execution is known and has ended. One that cannot be read keeps its place.
-fn has_ended(conn: &SqliteSession<'_>, id: &ExecutionId) -> Result<bool, EngineError> {
-    let read = readable(super::execution(conn, id))?;
-    Ok(matches!(read, Ok(Some((execution, _))) if execution.is_terminal()))
+    use super::*;
+    use crate::testing::{NOW, database};
+
+    const LOAD: usize = statement::EXECUTION_LOAD.place;
+    const QUOTA: QuotaPolicyId = QuotaPolicyId::from_uuid(Uuid::from_u128(1));
+
+    /// What a reservation under these bounds costs in steps, with and without 1,000 others.
+    fn reserving(rate: u64, concurrency: u64) -> [i64; 2] {
+        let conn = database();
+        let mut steps = Vec::new();
+        for others in [0, 1_000] {
+            add_reservations(&conn, others);
+            let mut session = SqliteSession::new(&conn);
+            let command = CheckAdmission {
+                quota_policy_id: QUOTA,
+                args: CheckAdmissionArgs {
+                    execution_id: ExecutionId::from_parts(
+                        0,
+                        Uuid::from_u128(7 + u128::from(others)),
+                    ),
+                    now: NOW,
+                    window_seconds: 60,
+                    rate_limit: rate,
+                    concurrency_cap: concurrency,
+                    jitter_ms: None,
+                },
+            };
+            let limits = Limits::default();
+            let _ = drive::run(&mut session, &command, &mut Context::new(NOW, 1, &limits)).unwrap();
+            let loads = session.used.borrow().iter().filter(|place| **place == LOAD).count();
+            assert_eq!(loads, 1, "the execution that it is for");
+            steps.push(session.steps());
+        }
+        [steps[0], steps[1]]
+    }
+
+    fn add_reservations(conn: &Connection, count: u32) {
+        conn.execute_batch(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 WHERE {count} > 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO ff_quota_admitted
+             SELECT 0, '{QUOTA}', printf('{{fp:0}}:00000000-0000-0000-0001-%012x', i), {now}, {now} + 60000 FROM n;
+             INSERT INTO ff_quota_window (partition_key, quota_policy_id, dimension, admitted_at_ms, execution_id)
+             SELECT 0, quota_policy_id, '', admitted_at_ms, execution_id FROM ff_quota_admitted WHERE true
+             ON CONFLICT DO NOTHING",
+            now = NOW.0
+        ))
+        .unwrap();
+    }
+
+    #[test]
+    fn a_reservation_that_nothing_bounds_costs_the_same_beside_1_000_others() {
+        let [alone, among] = reserving(0, 0);
+
+        assert!(alone > 0);
+        assert!(among <= alone + 20, "{alone} steps alone, {among} among the others");
+    }
+
+    #[test]
+    fn a_bound_on_slots_counts_reservations_without_loading_who_has_them() {
+        let [alone, among] = reserving(0, 5_000);
+
+        assert!(among > alone);
+        assert!(among < alone + 1_000 * 100, "{alone} steps alone, {among} among the others");
+    }
 }

@@ -59,13 +59,20 @@ pub(crate) fn ended(
     limit: usize,
 ) -> Result<Vec<ExecutionId>, EngineError> {
     let what = "list what ended";
-    let mut statement = prepared(conn, statement::EXECUTION_ENDED)?;
-    let mut rows = statement.query(params![before.0, page(limit)]).doing(what)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().doing(what)? {
-        found.extend(next_proposed(&mut Columns::of(row))?);
+    let mut found: Vec<(i64, ExecutionId)> = Vec::new();
+    for named in [statement::EXECUTION_ENDED, statement::EXECUTION_ENDED_MEMBERS] {
+        let mut statement = prepared(conn, named)?;
+        let mut rows = statement.query(params![before.0, page(limit)]).doing(what)?;
+        while let Some(row) = rows.next().doing(what)? {
+            let mut columns = Columns::of(row);
+            if let Some(id) = next_proposed(&mut columns)? {
+                found.push((columns.next()?, id));
+            }
+        }
     }
-    Ok(found)
+    found.sort_by_key(|(at, id)| (*at, id.partition(), id.uuid()));
+    found.truncate(limit);
+    Ok(found.into_iter().map(|(_, id)| id).collect())
 }
 
 pub(crate) fn attempts(
@@ -178,8 +185,10 @@ mod tests {
     use ff_core::machine::execution::Complete;
     use ff_core::machine::{Context, Fence, Limits, drive};
     use ff_core::store::{FlowReader as _, Reader as _};
+    use rusqlite::Connection;
 
     use super::*;
+    use crate::session::Prepares as _;
     use crate::testing::{NOW, claim_one, create, database};
 
     /// The statements used since this was last asked.
@@ -278,5 +287,134 @@ mod tests {
             assert!(session.flow_work().unwrap().is_any(), "{insert}");
             one(&format!("DELETE FROM ff_{delete} WHERE flow_id = ?1"));
         }
+    }
+
+    const FLOW: &str = "x'00000000000000000000000000000001'";
+
+    /// Stores `count` executions in a flow, or in none, that ended from the instant `first` on.
+    fn add_ended(conn: &Connection, flow: &str, first: u32, count: u32) {
+        conn.execute_batch(&format!(
+            "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})
+             INSERT INTO ff_exec_core (partition_key, execution_id, lane_id, lifecycle_phase, ownership_state,
+                eligibility_state, public_state, attempt_state, created_at_ms, flow_id, terminal_at_ms)
+             SELECT 0, randomblob(16), 'lane', 'terminal', 'unowned', 'not_applicable', 'completed',
+                'attempt_terminal', 5, {flow}, {first} + i
+             FROM n"
+        ))
+        .unwrap();
+    }
+
+    fn put_flow(conn: &Connection, flow: &str, ended_at: &str) {
+        conn.execute_batch(&format!(
+            "INSERT INTO ff_flow_core (partition_key, flow_id, public_flow_state, created_at_ms, terminal_at_ms)
+             VALUES (0, {flow}, 'any', 1, {ended_at})
+             ON CONFLICT DO UPDATE SET terminal_at_ms = excluded.terminal_at_ms"
+        ))
+        .unwrap();
+    }
+
+    /// What retention takes of executions that ended by the instant 1,000, and what the look for it costs.
+    fn looked(conn: &Connection) -> (Vec<ExecutionId>, i64) {
+        let session = SqliteSession::new(conn);
+        let found = ended(&session, TimestampMs(1_000), 10).unwrap();
+        (found, session.steps())
+    }
+
+    fn forget_members(conn: &Connection, flow: &str) {
+        conn.execute_batch(&format!("DELETE FROM ff_exec_core WHERE flow_id = {flow}")).unwrap();
+    }
+
+    #[test]
+    fn a_look_for_what_ended_costs_the_same_beside_10_000_members_of_an_open_flow() {
+        let conn = database();
+        put_flow(&conn, FLOW, "NULL");
+        add_ended(&conn, FLOW, 1, 1);
+        let (found, few) = looked(&conn);
+        assert_eq!(found, []);
+
+        add_ended(&conn, FLOW, 1, 10_000);
+        let (found, many) = looked(&conn);
+
+        assert_eq!(found, []);
+        assert!(few > 0);
+        assert_eq!(few, many);
+    }
+
+    #[test]
+    fn a_look_for_what_ended_costs_the_same_beside_flows_that_are_empty_or_ended_lately() {
+        let conn = database();
+        put_flow(&conn, FLOW, "NULL");
+        add_ended(&conn, FLOW, 1_001, 1);
+        put_flow(&conn, FLOW, "2000");
+        let (_, before) = looked(&conn);
+
+        for number in 2..500 {
+            let flow = format!("x'{number:032x}'");
+            put_flow(&conn, &flow, "NULL");
+            add_ended(&conn, &flow, 1_001, 1);
+            put_flow(&conn, &flow, "2000");
+        }
+        for number in 500..1_000 {
+            let flow = format!("x'{number:032x}'");
+            put_flow(&conn, &flow, "NULL");
+            add_ended(&conn, &flow, 1, 2);
+            put_flow(&conn, &flow, "5");
+            forget_members(&conn, &flow);
+            put_flow(&conn, &format!("x'{:032x}'", number + 1_000), "NULL");
+        }
+
+        assert_eq!(looked(&conn), (Vec::new(), before));
+    }
+
+    #[test]
+    fn members_go_once_their_flow_has_ended_and_none_goes_on() {
+        let conn = database();
+        put_flow(&conn, FLOW, "NULL");
+        add_ended(&conn, FLOW, 999, 3);
+        add_ended(&conn, "NULL", 998, 1);
+        assert_eq!(looked(&conn).0.len(), 1);
+
+        put_flow(&conn, FLOW, "5000");
+        let (found, _) = looked(&conn);
+        assert_eq!(found.len(), 3, "the oldest two of the flow, behind the one of none");
+        let oldest = "SELECT terminal_at_ms = 998 FROM ff_exec_core WHERE execution_id = ?1";
+        let is_first: bool =
+            conn.query_row(oldest, [found[0].uuid().as_bytes()], |row| row.get(0)).unwrap();
+        assert!(is_first);
+
+        conn.execute_batch(
+            "UPDATE ff_exec_core SET lifecycle_phase = 'active', terminal_at_ms = NULL WHERE terminal_at_ms = 1001",
+        )
+        .unwrap();
+        assert_eq!(looked(&conn).0.len(), 1, "it goes on in a flow that was cancelled");
+
+        conn.execute_batch(
+            "UPDATE ff_exec_core SET lifecycle_phase = 'terminal', terminal_at_ms = 1000 WHERE terminal_at_ms IS NULL;
+             DELETE FROM ff_exec_core WHERE terminal_at_ms = 999",
+        )
+        .unwrap();
+        assert_eq!(looked(&conn).0.len(), 3);
+
+        put_flow(&conn, FLOW, "NULL");
+        assert_eq!(looked(&conn).0.len(), 1, "a replay has opened it again");
+    }
+
+    #[test]
+    fn taking_a_member_costs_the_same_beside_10_000_others() {
+        let conn = database();
+        put_flow(&conn, FLOW, "NULL");
+        add_ended(&conn, FLOW, 1, 10_000);
+        put_flow(&conn, FLOW, "20000");
+        let session = SqliteSession::new(&conn);
+        let mut steps = Vec::new();
+        for _ in 0..10 {
+            let first = ended(&session, TimestampMs(i64::MAX), 1).unwrap();
+            let before = session.steps();
+            let uuid = first[0].uuid();
+            session.run(statement::EXECUTION_FORGET, params![0, uuid.as_bytes()]).unwrap();
+            steps.push(session.steps() - before);
+        }
+
+        assert!(steps[9] < 1_000, "{steps:?}");
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum BudgetCommand {
     Reset(NamesArgs),
     /// Report spending from outside.
     Spend(SpendArgs),
-    /// Give back all that one execution was charged.
+    /// Give back all that `ff budget spend --execution` charged to one execution.
     Release(ReleaseArgs),
 }
 
@@ -147,7 +147,8 @@ pub(crate) struct SpendArgs {
     key: Option<String>,
 }
 
-/// Gives back what one execution was charged.
+/// Gives back all that `ff budget spend --execution` charged to one execution. What its own reports (`ff task spend`)
+/// spent stays spent.
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArgs {
     /// The budget's name or id.
@@ -589,6 +590,7 @@ async fn reset(engine: &dyn EngineBackend, output: Output, names: &[String]) -> 
 async fn spend(engine: &dyn EngineBackend, output: Output, args: SpendArgs) -> Result<ExitCode> {
     let amounts = by_dimension(args.amounts.amounts)?;
     let budget_id = id::resolve_budget(engine, &args.amounts.budget).await?;
+    let by = if args.execution.is_some() { Spender::Execution } else { Spender::Nobody };
     let answer = match &args.execution {
         Some(execution) => {
             let execution = id::resolve(engine, execution).await?;
@@ -604,7 +606,7 @@ async fn spend(engine: &dyn EngineBackend, output: Output, args: SpendArgs) -> R
         }
     };
     let answer = answer.map_err(|error| Error::engine("report the spending", &error))?;
-    told_spent(output, &answer, true)
+    told_spent(output, &answer, by)
 }
 
 /// What a report did, under the same keys whatever it was.
@@ -634,13 +636,29 @@ Exit codes beside the usual ones: 7 spent, above a soft limit · 8 not spent, a 
 --json answers {\"outcome\", \"dimension\", \"usage\", \"limit\", \"exit_code\"}; the outcome is ok, already_applied,
 soft_breach or hard_breach, and a breach names the dimension, what is spent of it and the limit it met.";
 
-/// Tells what a report of spending did, a plain success only if it is asked for; the exit code is part of
-/// the contract with scripts.
+/// Who is said to have spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spender {
+    /// The command that runs; its stdout is its result.
+    Task,
+    /// An execution that is named.
+    Execution,
+    /// Nobody: what goes beyond a hard limit has nobody to be kept for.
+    Nobody,
+}
+
+/// Tells what a report of spending did; the exit code is part of the contract with scripts.
 pub(crate) fn told_spent(
     output: Output,
     answer: &ReportUsageResult,
-    tells_success: bool,
+    by: Spender,
 ) -> Result<ExitCode> {
+    let beyond = match by {
+        Spender::Task | Spender::Execution => "the amount is kept as spent beyond the limit",
+        Spender::Nobody => {
+            "nothing is counted; --execution says whose it is, and keeps it as spent beyond the limit"
+        }
+    };
     let (exit, line) = match answer {
         ReportUsageResult::Ok => (None, "spent".to_owned()),
         ReportUsageResult::AlreadyApplied => (None, "it was counted before".to_owned()),
@@ -653,8 +671,7 @@ pub(crate) fn told_spent(
         ReportUsageResult::HardBreach { dimension, current_usage, hard_limit } => (
             Some(Exit::HardBreach),
             format!(
-                "not within the budget: {dimension} is at {current_usage} of {hard_limit}; the \
-                 amount is kept as spent beyond the limit"
+                "not within the budget: {dimension} is at {current_usage} of {hard_limit}; {beyond}"
             ),
         ),
         other => {
@@ -669,7 +686,7 @@ pub(crate) fn told_spent(
             output.json(&value)?;
         }
         Format::Table if exit.is_some() => eprintln!("{}", crate::output::escape(&line)),
-        Format::Table if tells_success => output.line(&line)?,
+        Format::Table if by != Spender::Task => output.line(&line)?,
         Format::Table | Format::Id => {}
     }
     Ok(exit.map_or(ExitCode::SUCCESS, |exit| ExitCode::from(exit.code())))
@@ -692,7 +709,7 @@ async fn release(
         }))?,
         Format::Id => output.line(&id::show_budget(&budget_id))?,
         Format::Table => output.line(&format!(
-            "what {} was charged is back in {}",
+            "what `ff budget spend` charged to {} is back in {}",
             id::show(&execution),
             args.budget
         ))?,

@@ -231,7 +231,9 @@ pub trait Reader:
         limit: usize,
     ) -> Result<Vec<Candidate>, EngineError>;
 
-    /// Ended executions whose end lies at or before `before`, by (end, partition, UUID).
+    /// Ended executions whose end lies at or before `before`, by (end, partition, UUID); members of
+    /// a flow only once it has ended and none of them goes on. Of more than `limit`, which members
+    /// come first is the store's to choose: it may go flow by flow.
     fn ended(&mut self, before: TimestampMs, limit: usize)
     -> Result<Vec<ExecutionId>, EngineError>;
 

@@ -66,7 +66,8 @@ fn wanting_budget(id: &BudgetId, at: TimestampMs) -> Footprint {
 
 fn wanting_quota(id: &QuotaPolicyId, at: TimestampMs) -> Footprint {
     let quota = Some((id.clone(), None, None));
-    Footprint { budget: Wanted { at, quota, ..Wanted::default() }, ..Footprint::default() }
+    let budget = Wanted { at, quota, counts_all: true, ..Wanted::default() };
+    Footprint { budget, ..Footprint::default() }
 }
 
 /// The budget as it stands now, a reset that is due done.

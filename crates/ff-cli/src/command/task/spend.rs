@@ -6,7 +6,7 @@ use clap::Args;
 use ff_core::backend::UsageDimensions;
 use ff_core::types::BudgetId;
 
-use crate::command::budget::{SPENT_HELP, by_dimension, parse_amount, told_spent};
+use crate::command::budget::{SPENT_HELP, Spender, by_dimension, parse_amount, told_spent};
 use crate::command::task::Task;
 use crate::error::{Error, Exit, Result};
 use crate::id;
@@ -54,8 +54,7 @@ pub(super) async fn spend(task: &Task, output: Output, args: SpendArgs) -> Resul
         .report_usage(&task.handle, &budget, usage)
         .await
         .map_err(|error| Error::engine("report the spending", &error))?;
-    // stdout is the result of the command.
-    told_spent(output, &answer, false)
+    told_spent(output, &answer, Spender::Task)
 }
 
 /// The one budget that the execution is bound to.

@@ -67,6 +67,9 @@ pub struct Wanted {
     pub report_key: Option<String>,
     /// What that budget charged an execution in its current period.
     pub charges_of: Option<ExecutionId>,
+    /// Count what occupies a quota and what stands in its window even where the rule bounds neither:
+    /// whoever asks tells or stores the numbers. A store may leave out what nothing bounds otherwise.
+    pub counts_all: bool,
     /// A quota policy as an execution finds it, under its own rule or the one given.
     pub quota: Option<(QuotaPolicyId, Option<ExecutionId>, Option<QuotaRule>)>,
     /// Follow the footprint's execution to its budgets and quotas.

@@ -20,7 +20,8 @@ impl Command for ReleaseAdmission {
     fn footprint(&self) -> Footprint {
         let args = &self.args;
         let quota = Some((args.quota_policy_id.clone(), Some(args.execution_id.clone()), None));
-        Footprint { budget: Wanted { quota, ..Wanted::default() }, ..Footprint::default() }
+        let budget = Wanted { quota, counts_all: true, ..Wanted::default() };
+        Footprint { budget, ..Footprint::default() }
     }
 
     fn decide(

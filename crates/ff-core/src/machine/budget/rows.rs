@@ -251,13 +251,14 @@ pub struct Quota {
     pub policy: Option<QuotaPolicy>,
     /// The policy's, or the one the caller gave; all zero where there is neither.
     pub rule: QuotaRule,
-    /// Live leases and reservations of other executions.
+    /// Live leases and reservations of other executions; counted if the rule bounds them, or for
+    /// [`counts_all`](super::Wanted::counts_all).
     pub occupied: u64,
     /// When the execution's own reservation ends, if it has one.
     pub reserved_until: Option<TimestampMs>,
-    /// When the first of the others' reservations ends.
+    /// When the first of the others' reservations ends; counted as `occupied` is.
     pub next_reservation_end: Option<TimestampMs>,
-    /// Entries in the window.
+    /// Entries in the window; counted if the rule has a rate, or for `counts_all`.
     pub in_window: u64,
     /// The entry whose leaving brings the window below the rate, if it is not below.
     pub blocking_entry: Option<TimestampMs>,

@@ -36,6 +36,7 @@ fn explained(
     let mut footprint = Footprint::execution(id);
     footprint.budget.gates = Some(LaneQuota::Known(lane_quota.clone().unwrap_or_default()));
     footprint.budget.at = now;
+    footprint.budget.counts_all = true;
     footprint.suspension.open = true;
     footprint.lane = Some(lane.clone());
     let stored = reader.load(&footprint)?;
