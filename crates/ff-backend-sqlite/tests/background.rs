@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use ff_backend_sqlite::{Durability, SqliteBackend};
 use ff_core::clock::ManualClock;
-use ff_core::contracts::{CancelExecutionArgs, FindExecutionsArgs};
+use ff_core::contracts::{
+    CancelExecutionArgs, FindExecutionsArgs, ListWaitingArgs, ResumeCondition, ResumePolicy,
+    SuspendArgs, SuspensionReasonCode, WaitpointBinding,
+};
 use ff_core::engine_backend::EngineBackend as _;
-use ff_core::types::{CancelSource, ExecutionId, TimestampMs};
+use ff_core::partition::{Partition, PartitionFamily, PartitionKey};
+use ff_core::types::{CancelSource, ExecutionId, SuspensionId, TimestampMs, WaitpointId};
 use support::{PATIENCE, Stopwatch, claim, options, work};
 
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,6 +59,72 @@ async fn a_row_that_cannot_be_read_hides_and_holds_up_no_other() {
     assert_eq!(swept.forgotten, 1);
     assert!(engine.read_execution_state(&sound).await.unwrap().is_none());
     assert!(engine.read_execution_state(&damaged).await.is_err());
+}
+
+/// Executions that wait, in the order of their ids.
+async fn waiting(engine: &SqliteBackend, count: u32) -> Vec<ExecutionId> {
+    for _ in 0..count {
+        engine.create_execution(work(b"waits")).await.unwrap();
+    }
+    let taken = claim(engine, "w", 30_000, count, None).await.unwrap();
+    for taken in &taken {
+        let waitpoint_key = "k".to_owned();
+        let args = SuspendArgs::new(
+            SuspensionId::new(),
+            WaitpointBinding::Fresh { waitpoint_id: WaitpointId::new(), waitpoint_key },
+            ResumeCondition::OperatorOnly,
+            ResumePolicy::normal(),
+            SuspensionReasonCode::WaitingForApproval,
+            TimestampMs(0),
+        );
+        engine.suspend(&taken.handle, args).await.unwrap();
+    }
+    let mut ids: Vec<_> = taken.into_iter().map(|taken| taken.execution_id).collect();
+    ids.sort_by_key(ExecutionId::uuid);
+    ids
+}
+
+#[tokio::test]
+async fn a_suspension_that_cannot_be_read_hides_no_other_from_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = options(&dir.path().join("a.db")).sweeps(false).open().await.unwrap();
+    let ids = waiting(&engine, 6).await;
+    for (sql, damaged) in [
+        ("UPDATE ff_suspension_current SET condition = '{' WHERE execution_id = ?", &ids[1]),
+        ("UPDATE ff_exec_core SET policy = '{' WHERE execution_id = ?", &ids[3]),
+    ] {
+        sqlx::query(sql).bind(damaged.uuid()).execute(engine.pool_for_test()).await.unwrap();
+    }
+
+    let (mut listed, mut args) = (Vec::new(), ListWaitingArgs::new().with_limit(2));
+    loop {
+        let page = engine.list_waiting(args.clone()).await.unwrap();
+        listed.extend(page.entries.into_iter().map(|entry| entry.execution_id));
+        args.after = page.next_cursor;
+        if args.after.is_none() {
+            break;
+        }
+    }
+    let (mut suspended, mut cursor) = (Vec::new(), None);
+    let of = PartitionKey::from(&Partition {
+        family: PartitionFamily::Execution,
+        index: ids[0].partition(),
+    });
+    loop {
+        let page = engine.list_suspended(of.clone(), cursor, 2).await.unwrap();
+        suspended.extend(page.entries.into_iter().map(|entry| entry.execution_id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+
+    let but = |left_out: &[usize]| -> Vec<ExecutionId> {
+        let kept = ids.iter().enumerate().filter(|(place, _)| !left_out.contains(place));
+        kept.map(|(_, id)| id.clone()).collect()
+    };
+    assert_eq!(listed, but(&[1, 3]));
+    assert_eq!(suspended, but(&[1]));
 }
 
 #[tokio::test]

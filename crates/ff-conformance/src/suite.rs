@@ -540,6 +540,8 @@ macro_rules! behaviours {
                     let_run_leaves_the_losers_alone
                     a_quorum_is_met_by_its_kth_success
                     a_quorum_is_impossible_as_soon_as_too_few_are_left
+                    a_quorum_drawn_by_hand_over_upstreams_that_have_ended_is_met
+                    a_quorum_with_too_few_edges_says_so
                     a_late_failure_does_not_undo_a_satisfied_group
                     a_policy_is_set_until_an_edge_counts
                     a_loser_that_is_fenced_cannot_renew
@@ -616,6 +618,7 @@ macro_rules! behaviours {
                     without_children_it_goes_on_at_once
                     it_goes_on_when_every_child_has_succeeded
                     a_child_that_fails_wakes_it_and_does_not_skip_it
+                    after_a_child_that_failed_it_waits_for_the_others
                     its_lease_has_ended
                 }
             }
@@ -800,6 +803,7 @@ macro_rules! behaviours {
                     the_same_key_is_the_same_suspension
                     a_key_counts_within_its_execution_only
                     a_later_lease_that_asks_with_the_key_goes_on_with_its_signals
+                    a_key_is_remembered_beyond_the_wait_that_it_began
                     a_new_run_waits_anew_under_the_same_key
                     malformed_suspends_are_refused_by_their_rule
                     what_a_resume_policy_cannot_have_is_refused_by_name

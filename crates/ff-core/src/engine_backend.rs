@@ -250,9 +250,11 @@ pub trait EngineBackend: Send + Sync + 'static {
     /// the next sweep. Needs a live lease. A repeat is refused, because the lease is gone.
     async fn delay(&self, handle: &Handle, delay_until: TimestampMs) -> Result<(), EngineError>;
 
-    /// Parks the attempt until the execution's dependencies are satisfied and gives the lease back.
+    /// Parks the attempt until the join of the execution's children is decided and gives the lease
+    /// back; one that cannot be satisfied any more, until the last child has ended.
     ///
-    /// The same attempt goes on when it is claimed again. Needs a live lease. A repeat is refused,
+    /// The same attempt goes on when it is claimed again; with nothing to wait for, it is in line at
+    /// once. Needs a live lease. A repeat is refused,
     /// because the lease is gone.
     async fn wait_children(&self, handle: &Handle) -> Result<(), EngineError>;
 
@@ -287,7 +289,8 @@ pub trait EngineBackend: Send + Sync + 'static {
     ///
     /// Malformed arguments are `Validation(InvalidInput)`, an open suspension
     /// `State(AlreadySuspended)`. Safe to repeat with the same idempotency key: the stored outcome,
-    /// with the same ids and tokens, comes before every other check.
+    /// with the same ids and tokens, comes before every other check. A key is kept as long as its
+    /// execution.
     async fn suspend(
         &self,
         handle: &Handle,
@@ -455,7 +458,7 @@ pub trait EngineBackend: Send + Sync + 'static {
     }
 
     /// Says how many upstreams of one downstream must succeed; possible until the first edge
-    /// counts.
+    /// counts. A quorum is undecided while fewer edges count than must succeed.
     ///
     /// After that, and for a quorum of 0, `Validation(InvalidInput)`. Safe to repeat: an equal
     /// policy answers `AlreadySet`.

@@ -1,6 +1,7 @@
 -- verify_i21
 -- Groups whose counts are not those of their edges; and members that wait although their group is decided, or that
--- were never begun and stand in line although it is not satisfied.
+-- were never begun and stand in line although it is not satisfied. A group with fewer edges than must succeed is not
+-- decided. What has begun may wait for the rest of a group that cannot be satisfied any more, while there is a rest.
 -- Scans ff_edge_group, with the edges and the execution of each.
 WITH
     counted AS (
@@ -53,7 +54,21 @@ CROSS JOIN ff_exec_core AS x ON x.partition_key = 0 AND x.execution_id = c.downs
 WHERE x.version > 0
     AND c.s + c.f + c.r > 0
     AND (
-        (x.eligibility_state = 'blocked_by_dependencies' AND (c.s >= c.k OR (c.s + c.f > 0 AND c.s + c.r < c.k)))
+        (
+            x.eligibility_state = 'blocked_by_dependencies'
+            AND (
+                c.s >= c.k
+                OR (
+                    x.attempt_state IN ('attempt_interrupted', 'pending_retry_attempt')
+                    AND c.r = 0
+                )
+                OR (
+                    x.attempt_state NOT IN ('attempt_interrupted', 'pending_retry_attempt')
+                    AND c.s + c.f + c.r >= c.k
+                    AND c.s + c.r < c.k
+                )
+            )
+        )
         OR (
             x.lifecycle_phase = 'runnable'
             AND x.attempt_state = 'pending_first_attempt'

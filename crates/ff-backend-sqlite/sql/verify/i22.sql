@@ -1,6 +1,6 @@
 -- verify_i22
--- Groups that are decided and cancel what remains, with an upstream that goes on and is on nobody's list. What decides a
--- group is the end of an upstream: one that is still being built has too few edges and is not decided.
+-- Groups that are decided and cancel what remains, with an upstream that goes on and is on nobody's list. One
+-- that is still being built has fewer edges than must succeed and is not decided.
 -- Scans ff_edge_group, with the open edges and upstreams of each.
 SELECT
     0 AS partition_key,
@@ -15,7 +15,7 @@ WHERE g.partition_key = 0
     AND (
         g.success_count >= max(g.k_target, 1)
         OR (
-            g.success_count + g.fail_count + g.skip_count > 0
+            g.success_count + g.fail_count + g.skip_count + g.running_count >= max(g.k_target, 1)
             AND g.success_count + g.running_count < max(g.k_target, 1)
         )
     )

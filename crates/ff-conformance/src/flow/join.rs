@@ -108,6 +108,32 @@ pub async fn a_quorum_is_impossible_as_soon_as_too_few_are_left(bench: &Bench) {
     assert!(reason.contains("sibling_quorum_impossible"), "{reason}");
 }
 
+pub async fn a_quorum_drawn_by_hand_over_upstreams_that_have_ended_is_met(bench: &Bench) {
+    let (flow, ids) = members(bench, 3).await;
+    let policy = EdgeDependencyPolicy::quorum(2, OnSatisfied::let_run());
+    bench.engine.set_edge_group_policy(&flow, &ids[2], policy).await.unwrap();
+    bench.claim().lane("n0").await.complete(None).await.unwrap();
+    bench.claim().lane("n1").await.complete(None).await.unwrap();
+
+    draw(bench, edge(bench, &flow, [&ids[0], &ids[2]], 3)).await;
+    draw(bench, edge(bench, &flow, [&ids[1], &ids[2]], 4)).await;
+
+    assert_eq!(bench.state(&ids[2]).await, PublicState::Waiting);
+}
+
+pub async fn a_quorum_with_too_few_edges_says_so(bench: &Bench) {
+    let (flow, ids) = members(bench, 3).await;
+    let policy = EdgeDependencyPolicy::quorum(2, OnSatisfied::let_run());
+    bench.engine.set_edge_group_policy(&flow, &ids[2], policy).await.unwrap();
+    bench.cancel(&ids[0]).await.unwrap();
+
+    draw(bench, edge(bench, &flow, [&ids[0], &ids[2]], 3)).await;
+
+    assert_eq!(bench.state(&ids[2]).await, PublicState::WaitingChildren);
+    let told = bench.engine.explain(&ids[2]).await.unwrap().summary;
+    assert!(told.contains("wants 2 edges that count and has 1"), "{told}");
+}
+
 pub async fn a_late_failure_does_not_undo_a_satisfied_group(bench: &Bench) {
     let graph = joined(bench, 2, any(OnSatisfied::let_run())).await;
 

@@ -46,6 +46,22 @@ pub async fn a_child_that_fails_wakes_it_and_does_not_skip_it(bench: &Bench) {
     bench.claim().lane("n1").await.complete(None).await.unwrap();
 }
 
+pub async fn after_a_child_that_failed_it_waits_for_the_others(bench: &Bench) {
+    let (flow, ids) = members(bench, 3).await;
+    let parent = bench.claim().lane("n2").await;
+    draw(bench, edge(bench, &flow, [&ids[0], &ids[2]], 3)).await;
+    draw(bench, edge(bench, &flow, [&ids[1], &ids[2]], 4)).await;
+    bench.engine.wait_children(&parent.handle).await.unwrap();
+    bench.cancel(&ids[0]).await.unwrap();
+    let again = bench.claim().lane("n2").await;
+
+    bench.engine.wait_children(&again.handle).await.unwrap();
+
+    assert_eq!(bench.state(&ids[2]).await, PublicState::WaitingChildren);
+    bench.claim().lane("n1").await.complete(None).await.unwrap();
+    assert_eq!(bench.state(&ids[2]).await, PublicState::Waiting);
+}
+
 pub async fn its_lease_has_ended(bench: &Bench) {
     let held = bench.claimed().await;
     bench.engine.wait_children(&held.handle).await.unwrap();

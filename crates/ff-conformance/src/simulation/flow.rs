@@ -772,7 +772,7 @@ fn counted(group: &EdgeGroupSnapshot, read: &FlowGraph) -> Result<Decision, Find
         Decision::Open
     } else if met >= wanted {
         Decision::Met
-    } else if open < total && met + open < wanted {
+    } else if total >= wanted && met + open < wanted {
         Decision::Unmet
     } else {
         Decision::Open
@@ -807,7 +807,11 @@ fn decided(
             state == PublicState::WaitingChildren
                 || (is_submitted && is_first && state == PublicState::Skipped)
         }
-        Decision::Unmet => state == PublicState::WaitingChildren || (is_first && !is_over(state)),
+        // What has begun may wait for the rest.
+        Decision::Unmet => {
+            (state == PublicState::WaitingChildren && group.running_count == 0)
+                || (is_first && !is_over(state))
+        }
     };
     if wrong {
         let detail = format!("is {state} while its edges say {decision:?}");

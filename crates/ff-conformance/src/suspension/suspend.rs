@@ -168,6 +168,23 @@ pub async fn a_later_lease_that_asks_with_the_key_goes_on_with_its_signals(bench
     reclaimed.complete(None).await.unwrap();
 }
 
+/// However long the wait was, and however late a worker comes.
+pub async fn a_key_is_remembered_beyond_the_wait_that_it_began(bench: &Bench) {
+    let held = bench.claimed().await;
+    let resumes = TimeoutBehavior::AutoResumeWithTimeoutSignal;
+    let key = || IdempotencyKey::new("step-1");
+    let keyed =
+        || plain(bench).with_timeout(bench.after(1_000), resumes).with_idempotency_key(key());
+    let (details, _) = park(bench, &held, keyed()).await;
+    bench.advance(1_000 + 61_000);
+    bench.sweep().await;
+    let resumed = bench.claim().await;
+
+    let again = bench.engine.suspend(&resumed.handle, keyed()).await.unwrap();
+
+    assert_eq!(again, SuspendOutcome::AlreadySatisfied { details });
+}
+
 pub async fn a_new_run_waits_anew_under_the_same_key(bench: &Bench) {
     let held = bench.claimed().await;
     let keyed = || plain(bench).with_idempotency_key(IdempotencyKey::new("step-1"));

@@ -125,12 +125,6 @@ pub const SIGNALS_PER_EXECUTION: u64 = 10_000;
 /// How long a signal's idempotency key is remembered unless the call says otherwise.
 pub const SIGNAL_DEDUP_WINDOW_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Longest time a suspend's idempotency key is remembered, in milliseconds: seven days.
-pub const SUSPEND_DEDUP_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
-
-/// How long a suspend's idempotency key is remembered beyond its timeout, in milliseconds.
-pub const SUSPEND_DEDUP_GRACE_MS: u64 = 60_000;
-
 /// How far a suspension's timeout may lie in the past, in milliseconds: clocks differ.
 pub const SUSPEND_CLOCK_SKEW_MS: u64 = 600_000;
 

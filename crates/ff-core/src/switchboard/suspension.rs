@@ -15,7 +15,7 @@ use crate::contracts::{
     RotateWaitpointHmacSecretAllResult, SeedOutcome, SeedWaitpointHmacSecretArgs, SuspendArgs,
     SuspendOutcome, SuspendedExecutionEntry, WaitingExecution,
 };
-use crate::engine_error::StateKind;
+use crate::engine_error::{StateKind, ValidationKind};
 use crate::handle_codec;
 use crate::machine::limits::{SIGNAL_DEDUP_WINDOW_MS, WAITPOINTS_PER_SUSPENSION_MAX};
 use crate::machine::rows::Execution;
@@ -345,18 +345,32 @@ fn waiting<R: Reader + ?Sized>(
         examined += found.len();
         for suspension in found {
             after = Some(suspension.execution_id.clone());
-            let seen = reader.load(&Footprint::execution(&suspension.execution_id))?;
+            // One damaged row must not hide the others; an operation on it by id tells what is wrong.
+            let loaded = reader.load(&Footprint::execution(&suspension.execution_id));
+            let Some(seen) = unless_corrupt(loaded)? else { continue };
             let fits = |execution: &Execution| {
                 args.lane_id.as_ref().is_none_or(|lane| *lane == execution.lane)
                     && args.namespace.as_ref().is_none_or(|name| *name == execution.namespace)
             };
             if let Some(execution) = seen.execution.filter(fits) {
-                entries.push(waits(reader, execution, suspension)?);
+                entries.extend(unless_corrupt(waits(reader, execution, suspension))?);
             }
         }
     }
     let is_more = !reader.open_suspensions(None, after.as_ref(), 1)?.is_empty();
     Ok(ListWaitingPage::new(entries, after.filter(|_| is_more)))
+}
+
+/// What was read; `None` for rows that cannot be.
+fn unless_corrupt<T>(read: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(EngineError::Validation { kind: ValidationKind::Corruption, detail }) => {
+            tracing::error!(%detail, "a suspension is left out of a list because its rows cannot be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn waits<R: Reader + ?Sized>(

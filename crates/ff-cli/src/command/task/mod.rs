@@ -65,7 +65,7 @@ it is soon ended if it goes on. When the wait is over the command runs again, in
 it was answered is in the file that FF_SIGNALS_FILE names, while there is something.
 
 Exit codes beside the usual ones: 4 the lease is gone · 7 spent, above a soft limit · 8 not spent, a hard
-limit is reached · 9 answered before it suspended, go on";
+limit is reached · 9 answered before it suspended, or no child is left to wait for: go on";
 
 /// Says how far the work is.
 #[derive(Debug, Args)]

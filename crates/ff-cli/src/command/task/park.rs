@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ff_core::EngineError;
 use ff_core::contracts::{
-    self, CompositeBody, CountKind, PendingWaitpointInfo, ResumeCondition, ResumePolicy,
-    SignalMatcher, SuspendOutcome, SuspensionReasonCode, TimeoutBehavior, WaitpointBinding,
+    self, CompositeBody, CountKind, EdgeGroupState, LeaseStanding, PendingWaitpointInfo,
+    ResumeCondition, ResumePolicy, SignalMatcher, SuspendOutcome, SuspensionReasonCode,
+    TimeoutBehavior, WaitpointBinding,
 };
 use ff_core::types::{SuspensionId, TimestampMs, WaitpointId};
 use serde_json::json;
@@ -279,12 +281,34 @@ pub(super) async fn delay(task: &Task, args: &DelayArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Keeps the lease when nothing is left to wait for: the command would only be run again.
 pub(super) async fn wait_children(task: &Task) -> Result<ExitCode> {
+    let may_go_on = may_go_on(task).await;
+    if may_go_on.map_err(|error| Error::engine("look for the children", &error))? {
+        return Ok(ExitCode::from(Exit::Answered.code()));
+    }
     task.engine
         .wait_children(&task.handle)
         .await
         .map_err(|error| Error::engine("wait for the children", &error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the lease is held, and no edge into an unsatisfied join of the execution is open.
+async fn may_go_on(task: &Task) -> std::result::Result<bool, EngineError> {
+    let id = &task.about.execution_id;
+    let leases = task.engine.check_leases(std::slice::from_ref(&task.handle)).await?;
+    if !leases.iter().all(LeaseStanding::is_held) {
+        return Ok(false);
+    }
+    let summary = task.engine.describe_summary(id).await?;
+    let Some(flow) = summary.and_then(|summary| summary.flow_id) else { return Ok(true) };
+    let groups = task.engine.describe_flow(&flow).await?.map(|flow| flow.edge_groups);
+    Ok(!groups.into_iter().flatten().any(|group| {
+        group.downstream_execution_id == *id
+            && group.running_count > 0
+            && group.group_state != EdgeGroupState::Satisfied
+    }))
 }
 
 pub(super) async fn waitpoint(

@@ -109,7 +109,7 @@ impl Command for Replay {
             transition = transition.change(put_group(group.clone())).change(losers(&group, cx.now));
             rows.apply(&transition.changes);
             let replayed = rows.execution()?;
-            let decision = decided(replayed, rows.current.as_ref(), group.state(), cx.now);
+            let decision = decided(replayed, rows.current.as_ref(), (&group, true), cx.now);
             transition = decision.after(transition);
         }
         rows.apply(&transition.changes);

@@ -1,6 +1,8 @@
 //! Making a drawn edge count.
 
-use super::resolve::{blocked, decided, group_of, is_runnable, put_edge, put_group, settled};
+use super::resolve::{
+    blocked, decided, group_of, is_runnable, losers, put_edge, put_group, settled,
+};
 use super::rows::Resolved;
 use super::{Wanted, in_flow_partition};
 use crate::EngineError;
@@ -72,10 +74,12 @@ impl Command for Apply {
             upstream.outcome.map(|outcome| Resolved { outcome, run: upstream.run, at: cx.now });
 
         let mut group = group_of(seen, edge);
+        let was_open = group.state() == EdgeGroupState::Pending;
         group.running += 1;
+        let is_open = group.state() == EdgeGroupState::Pending;
         let mut counting = edge.clone();
         counting.applied_at = Some(cx.now);
-        let blocks = is_runnable(child) && group.state() == EdgeGroupState::Pending;
+        let blocks = is_runnable(child) && is_open;
         let mut transition = Transition::unchanged(())
             .change(put_edge(counting.clone()))
             .change(put_group(group.clone()));
@@ -89,11 +93,15 @@ impl Command for Apply {
         seen.apply(&transition.changes);
 
         let settled = match ended {
-            Some(end) => settled(&counting, &group, end, &seen, cx.now),
-            None => match &seen.execution {
-                Some(child) => decided(child, seen.current.as_ref(), group.state(), cx.now),
-                None => Transition::unchanged(()),
-            },
+            Some(end) => settled(&counting, (&group, was_open || is_open), end, &seen, cx.now),
+            None => {
+                let fires = was_open && !is_open;
+                transition.changes.extend(losers(&group, fires, cx.now));
+                match &seen.execution {
+                    Some(child) => decided(child, seen.current.as_ref(), (&group, fires), cx.now),
+                    None => Transition::unchanged(()),
+                }
+            }
         };
         let unsatisfied_count = settled
             .changes
@@ -114,6 +122,7 @@ mod tests {
     use super::*;
     use crate::contracts::{EdgeDependencyPolicy, OnSatisfied};
     use crate::machine::execution::testing::{LEASE_END, decide, refusal, running};
+    use crate::machine::flow::Write;
     use crate::machine::flow::rows::{FlowState, Group};
     use crate::machine::flow::testing::{
         applied, child, edge, edge_id, ended_flow, flow_id, group, upstream, upstream_id, with_edge,
@@ -160,6 +169,32 @@ mod tests {
         let done = decide(&apply(), &seen).unwrap();
 
         assert_eq!(done.stored().public_state(), PublicState::WaitingChildren);
+    }
+
+    #[test]
+    fn a_quorum_with_too_few_edges_is_not_decided_by_their_ends() {
+        let policy = EdgeDependencyPolicy::quorum(2, OnSatisfied::cancel_remaining());
+        let mut seen = with_edge(edge(), Group { policy, ..group() }, child());
+        for outcome in [TerminalOutcome::Success, TerminalOutcome::Failed] {
+            seen.flow.upstream = Some(upstream(Some(outcome)));
+
+            let done = decide(&apply(), &seen).unwrap();
+
+            assert_eq!(done.stored().public_state(), PublicState::WaitingChildren);
+        }
+    }
+
+    #[test]
+    fn the_edge_that_completes_a_quorum_may_decide_it() {
+        let policy = EdgeDependencyPolicy::quorum(2, OnSatisfied::cancel_remaining());
+        let mut seen = with_edge(edge(), Group { policy, failed: 1, ..group() }, child());
+        seen.flow.upstream = Some(upstream(None));
+
+        let done = decide(&apply(), &seen).unwrap();
+
+        assert_eq!(done.stored().public_state(), PublicState::Skipped);
+        let is = |change: &Change| matches!(change, Change::Flow(Write::EnqueueSiblings { .. }));
+        assert!(done.changes.iter().any(is));
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::types::{EdgeId, ExecutionId, FlowId, TimestampMs};
 /// Settles an edge with the end of its upstream's run.
 ///
 /// A downstream whose group is satisfied comes into line; one whose group has become impossible
-/// is skipped if nobody has begun it, and goes on if its worker parked it to wait. A downstream in
-/// any other state is left alone. Safe to repeat: an edge is settled once. An edge that does not
+/// is skipped if nobody has begun it, and goes on if its worker parked it to wait. One that was
+/// parked after that goes on when its last upstream has ended. A downstream in any other state is
+/// left alone. Safe to repeat: an edge is settled once. An edge that does not
 /// count, or lies between others, or an upstream that has not ended, is
 /// `Validation(InvalidDependency)`.
 #[derive(Debug, Clone)]
@@ -78,7 +79,8 @@ impl Command for Resolve {
         } else {
             ResolveDependencyOutcome::Impossible
         };
-        Ok(settled(edge, &group, end, seen, cx.now).answer(told))
+        let was_open = group.state() == EdgeGroupState::Pending;
+        Ok(settled(edge, (&group, was_open), end, seen, cx.now).answer(told))
     }
 }
 
@@ -93,9 +95,10 @@ pub(super) fn group_of(seen: &Snapshot, edge: &Edge) -> Group {
 }
 
 /// The edge settled, its group counted, and what that means for the downstream of `seen`.
+/// `was_open` tells whether the group was undecided before.
 pub(super) fn settled(
     edge: &Edge,
-    group: &Group,
+    (group, was_open): (&Group, bool),
     end: Resolved,
     seen: &Snapshot,
     now: TimestampMs,
@@ -105,14 +108,8 @@ pub(super) fn settled(
     let mut transition = Transition::unchanged(())
         .change(put_edge(Edge { resolved: Some(end), ..edge.clone() }))
         .change(put_group(after.clone()));
-    let fires = group.state() == EdgeGroupState::Pending && after.state() != group.state();
-    if fires && after.cancels_remaining() && after.running > 0 {
-        transition = transition.change(Change::Flow(Write::EnqueueSiblings {
-            flow_id: edge.flow_id.clone(),
-            downstream: edge.downstream.clone(),
-            at: now,
-        }));
-    }
+    let fires = was_open && after.state() != EdgeGroupState::Pending;
+    transition.changes.extend(losers(&after, fires, now));
     let Some(child) = &seen.execution else { return transition };
     let passes = match after.state() {
         EdgeGroupState::Satisfied => fires,
@@ -130,22 +127,36 @@ pub(super) fn settled(
         transition = transition
             .change(Change::Flow(Write::PutPayload { execution_id: child.id.clone(), payload }));
     }
-    decided(child, seen.current.as_ref(), after.state(), now).after(transition)
+    decided(child, seen.current.as_ref(), (&after, fires), now).after(transition)
 }
 
-/// What the state of its group means for a downstream.
+/// The upstreams that a group has left when it fires, for the list of those to cancel.
+pub(super) fn losers(group: &Group, fires: bool, now: TimestampMs) -> Option<Change> {
+    (fires && group.cancels_remaining() && group.running > 0).then(|| {
+        Change::Flow(Write::EnqueueSiblings {
+            flow_id: group.flow_id.clone(),
+            downstream: group.downstream.clone(),
+            at: now,
+        })
+    })
+}
+
+/// What its group means for a downstream. `fires` tells whether the group is decided just now: a
+/// worker that parked it before is told at once, one that parked it knowing that the group cannot
+/// be satisfied waits for the last upstream.
 pub(crate) fn decided(
     child: &Execution,
     current: Option<&Attempt>,
-    group: EdgeGroupState,
+    (group, fires): (&Group, bool),
     now: TimestampMs,
 ) -> Transition<()> {
-    match group {
-        EdgeGroupState::Pending | EdgeGroupState::Cancelled => Transition::unchanged(()),
+    match group.state() {
         EdgeGroupState::Satisfied => released(child, now, "dependencies_satisfied"),
-        EdgeGroupState::Impossible if has_begun(child) => {
-            released(child, now, "dependencies_decided")
-        }
+        _ if has_begun(child) => match fires || group.running == 0 {
+            true => released(child, now, "dependencies_decided"),
+            false => Transition::unchanged(()),
+        },
+        EdgeGroupState::Pending | EdgeGroupState::Cancelled => Transition::unchanged(()),
         EdgeGroupState::Impossible if child.is_terminal() => Transition::unchanged(()),
         EdgeGroupState::Impossible => {
             let how = End {
@@ -324,6 +335,22 @@ mod tests {
         parked.state = state::blocked_by_dependencies(AttemptState::AttemptInterrupted);
         let done = decide_on(all(2), parked, TerminalOutcome::Failed);
         assert_eq!(done.stored().state, state::waiting(AttemptState::AttemptInterrupted));
+        assert_eq!(done.moves()[0].cause, "dependencies_decided");
+    }
+
+    #[test]
+    fn what_waits_again_goes_on_when_its_last_upstream_has_ended() {
+        let mut parked = interrupted().0;
+        parked.id = child().id;
+        parked.state = state::blocked_by_dependencies(AttemptState::AttemptInterrupted);
+        let impossible = |running| Group { failed: 1, ..all(running) };
+        for outcome in [TerminalOutcome::Success, TerminalOutcome::Failed] {
+            assert!(decide_on(impossible(2), parked.clone(), outcome).moves().is_empty());
+            let done = decide_on(impossible(1), parked.clone(), outcome);
+            assert_eq!(done.stored().state, state::waiting(AttemptState::AttemptInterrupted));
+        }
+        let three = EdgeDependencyPolicy::quorum(3, OnSatisfied::let_run());
+        let done = decide_on(of(1, three), parked, TerminalOutcome::Success);
         assert_eq!(done.moves()[0].cause, "dependencies_decided");
     }
 

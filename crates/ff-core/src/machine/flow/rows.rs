@@ -294,9 +294,14 @@ impl Group {
         }
     }
 
+    /// How many edges are missing before as many count as must succeed.
+    pub fn missing(&self) -> u32 {
+        self.wanted().saturating_sub(self.total())
+    }
+
     /// What the counts say. A group that is satisfied or impossible stays so while no edge is
-    /// added: counts only grow. Only ends decide: a group that is still being built may have fewer
-    /// edges than must succeed.
+    /// added: counts only grow. A group with fewer edges than must succeed is still being built,
+    /// however its upstreams have ended.
     pub fn state(&self) -> EdgeGroupState {
         if self.total() == 0 {
             return EdgeGroupState::Pending;
@@ -304,10 +309,10 @@ impl Group {
         let wanted = self.wanted();
         if self.succeeded >= wanted {
             EdgeGroupState::Satisfied
-        } else if self.running < self.total() && self.succeeded + self.running < wanted {
-            EdgeGroupState::Impossible
-        } else {
+        } else if self.missing() > 0 || self.succeeded + self.running >= wanted {
             EdgeGroupState::Pending
+        } else {
+            EdgeGroupState::Impossible
         }
     }
 
@@ -391,6 +396,9 @@ mod tests {
             (any.clone(), [1, 2, 0, 1], Satisfied),
             (any.clone(), [0, 2, 1, 0], Impossible),
             (any, [1, 0, 0, 0], Satisfied),
+            (two.clone(), [0, 0, 0, 1], Pending),
+            (two.clone(), [1, 0, 0, 0], Pending),
+            (two.clone(), [0, 1, 0, 0], Pending),
             (two.clone(), [1, 0, 0, 1], Pending),
             (two.clone(), [1, 1, 0, 0], Impossible),
             (two.clone(), [0, 1, 1, 1], Impossible),

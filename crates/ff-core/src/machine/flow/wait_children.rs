@@ -15,7 +15,9 @@ use crate::types::ExecutionId;
 /// children are done: the upstreams of the edges that count into it.
 ///
 /// It goes on when its edge group is decided: with satisfied or with impossible, because what has
-/// begun is never skipped. Without children, or when they are done already, it is in line at once.
+/// begun is never skipped. One that waits again after its group has become impossible goes on when
+/// the last child has ended. Without children, or when they are done already, it is in line at
+/// once.
 /// No attempt is burnt, and the time parked does not count against the attempt's timeout. Not safe
 /// to repeat: the fence has ended.
 #[derive(Debug, Clone)]
@@ -51,12 +53,12 @@ impl Command for WaitChildren {
             execution.attempt_timeout_at.map(|at| policy::until(cx.now, at));
         after.attempt_timeout_at = None;
         after.state = state::waiting(AttemptState::AttemptInterrupted);
-        let undecided = seen
+        let awaited = seen
             .flow
             .group
             .as_ref()
-            .filter(|group| group.running > 0 && group.state() == EdgeGroupState::Pending);
-        let cause = match undecided {
+            .filter(|group| group.running > 0 && group.state() != EdgeGroupState::Satisfied);
+        let cause = match awaited {
             Some(group) => {
                 after = blocked(&after, group);
                 "waiting_children"
@@ -78,6 +80,7 @@ impl Command for WaitChildren {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contracts::{EdgeDependencyPolicy, OnSatisfied};
     use crate::machine::execution::testing::{
         LEASE_END, NOW, decide, execution, handle_of, lapsed, now_plus, refusal, revoked, running,
         seen, seen_pair, stale_handle,
@@ -114,12 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_failed_is_no_reason_not_to_wait_for_the_others() {
+        let mut seen = seen_pair(running(LEASE_END));
+        seen.flow.group = Some(Group { failed: 1, running: 2, ..group() });
+
+        let done = decide(&wait(), &seen).unwrap();
+
+        assert_eq!(done.stored().public_state(), PublicState::WaitingChildren);
+    }
+
+    #[test]
     fn without_children_or_when_they_are_done_it_is_in_line_at_once() {
+        let any = EdgeDependencyPolicy::any_of(OnSatisfied::let_run());
         for children in [
             None,
             Some(group()),
             Some(Group { succeeded: 3, ..group() }),
-            Some(Group { failed: 1, running: 2, ..group() }),
+            Some(Group { succeeded: 1, failed: 1, ..group() }),
+            Some(Group { policy: any, succeeded: 1, running: 2, ..group() }),
         ] {
             let mut seen = seen_pair(running(LEASE_END));
             seen.flow.group = children;

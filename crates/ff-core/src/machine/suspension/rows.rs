@@ -277,6 +277,12 @@ pub struct SuspendDedup {
     pub expires_at: TimestampMs,
 }
 
+impl SuspendDedup {
+    /// The expiry of a key that goes when its execution is forgotten: how long the wait will last,
+    /// and how late a worker comes after it, is not known when it begins.
+    pub const WITH_ITS_EXECUTION: TimestampMs = TimestampMs(i64::MAX);
+}
+
 /// The suspension whose signals an attempt sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {

@@ -20,8 +20,7 @@ use crate::contracts::{
 use crate::engine_error::{ConflictKind, ContentionKind, StateKind, ValidationKind};
 use crate::handle_codec::HandlePayload;
 use crate::machine::limits::{
-    DELAY_MAX_MS, IDENTIFIER_MAX_BYTES, SUSPEND_CLOCK_SKEW_MS, SUSPEND_DEDUP_GRACE_MS,
-    SUSPEND_DEDUP_MAX_MS, WAITPOINTS_PER_SUSPENSION_MAX,
+    DELAY_MAX_MS, IDENTIFIER_MAX_BYTES, SUSPEND_CLOCK_SKEW_MS, WAITPOINTS_PER_SUSPENSION_MAX,
 };
 use crate::machine::policy::{self, later, until};
 use crate::machine::rows::{Attempt, AttemptOutcome, Execution};
@@ -42,7 +41,7 @@ const CAUSE: &str = "suspended";
 /// Safe to repeat with the same idempotency key: the lease that asked is told again what it was
 /// told, with the same ids and tokens, before any other check. A later lease of the same run that
 /// asks with the key of a suspension that has ended is told that it is satisfied already, and sees
-/// its signals. Without a key a repeat is refused: the execution is no longer active.
+/// its signals, however late it asks. Without a key a repeat is refused: the execution is no longer active.
 #[derive(Debug, Clone)]
 pub struct Suspend {
     /// The execution.
@@ -456,7 +455,7 @@ impl Command for Suspend {
                 already_satisfied: holds,
                 holder,
                 created_at: cx.now,
-                expires_at: later(cx.now, dedup_window(deadline, cx.now)),
+                expires_at: SuspendDedup::WITH_ITS_EXECUTION,
             };
             transition = transition.change(write(Write::PutDedup(Box::new(remembered))));
         }
@@ -542,13 +541,6 @@ fn holder(execution: &Execution, attempt: &Attempt, now: TimestampMs) -> HandleP
         execution.lane.clone(),
         attempt.worker_instance_id.clone().unwrap_or_else(|| WorkerInstanceId::new("")),
     )
-}
-
-/// How long a suspend's key is remembered.
-fn dedup_window(deadline: Option<TimestampMs>, now: TimestampMs) -> DurationMs {
-    let asked = deadline
-        .map_or(SUSPEND_DEDUP_MAX_MS, |at| until(now, at).0.saturating_add(SUSPEND_DEDUP_GRACE_MS));
-    DurationMs(asked.min(SUSPEND_DEDUP_MAX_MS))
 }
 
 /// Refuses a resume policy that asks for what this engine does not do: it always keeps every
@@ -848,26 +840,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_remembered_until_its_timeout_and_a_minute_but_not_for_ever() {
-        let window = |timeout: Option<i64>| {
-            let done = decide(
-                &suspend(|args| {
-                    keyed(args);
-                    args.timeout_at = timeout.map(now_plus);
-                }),
-                &active_seen(),
-            )
-            .unwrap();
-            let dedup = done.writes().into_iter().find_map(|write| match write {
-                Write::PutDedup(dedup) => Some(dedup.expires_at),
-                _ => None,
-            });
-            dedup.unwrap().0 - NOW.0
-        };
-        let week = i64::try_from(SUSPEND_DEDUP_MAX_MS).unwrap();
-        assert_eq!(window(Some(5_000)), 65_000);
-        assert_eq!(window(Some(week)), week);
-        assert_eq!(window(None), week);
+    fn a_key_is_remembered_as_long_as_its_execution() {
+        for timeout in [None, Some(now_plus(5_000))] {
+            let mut command = suspend(keyed);
+            command.args.timeout_at = timeout;
+            let mut rows = active_seen();
+            rows.apply(&decide(&command, &rows).unwrap().changes);
+
+            assert_eq!(rows.suspension.dedup.unwrap().expires_at, TimestampMs(i64::MAX));
+        }
     }
 
     #[test]

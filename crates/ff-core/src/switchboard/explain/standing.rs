@@ -149,13 +149,23 @@ pub(super) fn dependency(
         first.get_or_insert_with(|| format!("{}, which is {state}", edge.upstream));
         evidence.push(GateEvidence::Edge { edge_id: edge.id, upstream: edge.upstream, state });
     }
-    let detail = match (first, evidence.len()) {
+    let mut detail = match (first, evidence.len()) {
         (Some(first), 1) => format!("it waits for execution {first}"),
         (Some(first), many) => {
             format!("it waits for {many} upstreams, among them execution {first}")
         }
         (None, _) => waits.to_owned(),
     };
+    if let Some(group) = reader.group(flow, &execution.id)?
+        && group.missing() > 0
+    {
+        let total = group.total();
+        let wanted = total + group.missing();
+        detail = format!(
+            "{detail}; its join wants {wanted} edges that count and has {total}: apply the others, \
+             or cancel it"
+        );
+    }
     Ok(closed(Gate::Dependency, detail).with(evidence))
 }
 
