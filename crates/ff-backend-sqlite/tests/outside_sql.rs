@@ -680,10 +680,11 @@ async fn a_list_of_operator_events_ends_where_a_tool_has_removed_the_newest() {
     let bench = bench().await;
     for _ in 0..3 {
         sqlx::query(
-            "INSERT INTO ff_operator_event (execution_id, event_type, occurred_at_ms, partition_key)
-             VALUES (?1, 'replayed', 1, 0)",
+            "INSERT INTO ff_operator_event (execution_id, event_type, details, occurred_at_ms, partition_key)
+             VALUES (?1, 'replayed', ?2, 1, 0)",
         )
         .bind(Uuid::now_v7().to_string())
+        .bind(r#"{"branch":"normal"}"#)
         .execute(bench.backend.pool_for_test())
         .await
         .unwrap();
