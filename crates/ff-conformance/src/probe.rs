@@ -443,7 +443,8 @@ fn quotas(reader: &mut dyn Reader) -> Result<Vec<QuotaRecord>, EngineError> {
     let mut found = Vec::new();
     for id in reader.quota_policies(None, ALL)? {
         let quota = Some((id.clone(), None, None));
-        let wanted = budget::Wanted { at: before_all, quota, ..budget::Wanted::default() };
+        let wanted =
+            budget::Wanted { at: before_all, quota, counts_all: true, ..budget::Wanted::default() };
         let footprint = Footprint { budget: wanted, ..Footprint::default() };
         found.push(QuotaRecord {
             quota: reader.load(&footprint)?.budget.quota,

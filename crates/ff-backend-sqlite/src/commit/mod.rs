@@ -105,12 +105,14 @@ pub(crate) fn trim(
         (statement::GRANT_TRIM, now),
         (statement::BUDGET_REPORT_TRIM, now),
         (statement::BUDGET_CHARGE_TRIM, now),
-        (statement::BUDGET_CHARGE_TRIMMED, now),
         (statement::QUOTA_RESERVATION_TRIM, now),
         (statement::QUOTA_WINDOW_TRIM, entries_before(now)),
     ] {
         trimmed += run(conn, named, "remove what is out of date", params![before.0, limit])?;
     }
+    // A mark, which removes nothing.
+    let values = params![now.0, limit];
+    run(conn, statement::BUDGET_CHARGE_TRIMMED, "note what has been removed", values)?;
     Ok(trimmed)
 }
 
