@@ -338,6 +338,17 @@ fn damage(path: &Path, sql: &str, flow: &FlowId) {
     assert!(outside.execute(sql, [&flow.as_bytes()[..]]).unwrap() > 0);
 }
 
+/// Whatever stands in the way of a flow, other work is claimed at once.
+async fn goes_on_claiming(engine: &SqliteBackend) {
+    for _ in 0..6 {
+        let mut other = work(b"");
+        other.priority = 9;
+        engine.create_execution(other.clone()).await.unwrap();
+        let taken = claim(engine, "w", 30_000, 1, None).await.unwrap();
+        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
+    }
+}
+
 const NO_FIELDS: &str = "UPDATE ff_flow_core SET raw_fields = '[]' WHERE flow_id = ?1";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -399,8 +410,8 @@ async fn a_cancelled_flow_that_nobody_acknowledged_leaves_nothing_behind() {
     }
 }
 
-/// A graph wider than a step whose root has ended, and whose rows a step therefore did not all settle.
-async fn half_way(engine: &SqliteBackend) -> SubmitFlowArgs {
+/// A graph with more members than one step settles.
+async fn wide(engine: &SqliteBackend) -> SubmitFlowArgs {
     const WIDTH: usize = 600;
     let args = graph(WIDTH + 1, (1..=WIDTH).map(|leaf| (0, leaf)));
     engine.submit_flow(args.clone()).await.unwrap();
@@ -412,10 +423,10 @@ async fn an_announced_end_in_a_flow_that_cannot_be_read_holds_up_no_other_flow()
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.db");
     let engine = open(&path).await;
-    let wide = half_way(&engine).await;
+    let flow = wide(&engine).await;
     let root = claim(&engine, "w", 30_000, 1, None).await.unwrap().pop().unwrap();
     engine.complete(&root.handle, None).await.unwrap();
-    damage(&path, NO_FIELDS, &wide.flow_id);
+    damage(&path, NO_FIELDS, &flow.flow_id);
     let mut sound = graph(2, [(0, 1)]);
     sound.nodes[0].execution.priority = 9;
     let nodes = ids(&sound);
@@ -443,13 +454,7 @@ async fn a_decided_group_that_cannot_be_read_holds_up_no_claim() {
     let sql = r#"UPDATE ff_edge_group SET policy = '{"kind": "nonsense"}' WHERE flow_id = ?1"#;
     damage(&path, sql, &any.flow_id);
 
-    for _ in 0..6 {
-        let mut other = work(b"");
-        other.priority = 9;
-        engine.create_execution(other.clone()).await.unwrap();
-        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
-        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
-    }
+    goes_on_claiming(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,18 +462,12 @@ async fn a_cancelled_flow_that_cannot_be_read_holds_up_no_claim() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.db");
     let engine = open(&path).await;
-    let wide = half_way(&engine).await;
+    let flow = wide(&engine).await;
     let all = CancelFlowPolicy::CancelAll;
-    engine.cancel_flow(&wide.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
-    damage(&path, NO_FIELDS, &wide.flow_id);
+    engine.cancel_flow(&flow.flow_id, all, CancelFlowWait::NoWait).await.unwrap();
+    damage(&path, NO_FIELDS, &flow.flow_id);
 
-    for _ in 0..6 {
-        let mut other = work(b"");
-        other.priority = 9;
-        engine.create_execution(other.clone()).await.unwrap();
-        let taken = claim(&engine, "w", 30_000, 1, None).await.unwrap();
-        assert_eq!(taken.first().map(|work| &work.execution_id), Some(&other.execution_id));
-    }
+    goes_on_claiming(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

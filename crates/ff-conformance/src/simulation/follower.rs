@@ -2,13 +2,14 @@
 
 use std::fmt::Debug;
 
+use ff_core::EngineError;
 use ff_core::backend::ScannerFilter;
 use ff_core::stream_events::{
     CompletionSubscription, LeaseHistorySubscription, OperatorEventSubscription,
 };
-use ff_core::stream_subscribe::{decode_event_cursor, encode_event_cursor};
+use ff_core::stream_subscribe::{StreamCursor, decode_event_cursor, encode_event_cursor};
 use ff_core::types::TimestampMs;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use super::call::{Answer, Outbox};
 use super::operators::{Told, shown};
@@ -102,15 +103,28 @@ fn read_leases(
             at_once(begun).map_err(|error| broken(&error))?
         }
     };
-    let mut told = Vec::new();
-    while let Some(next) = stream.next().now_or_never() {
-        let Some(event) = next else { break };
-        let event = event.map_err(|error| broken(&error))?;
-        let id = decode_event_cursor(event.cursor()).ok().flatten().unwrap_or(-1);
-        told.push((id, event.execution_id().clone(), event.at()));
-    }
+    let told = drained(&mut stream, |event| {
+        (place(event.cursor()), event.execution_id().clone(), event.at())
+    })?;
     *kept = Some(stream);
     Ok(told)
+}
+
+/// What a subscription has at hand.
+fn drained<E, T>(
+    stream: &mut (impl Stream<Item = Result<E, EngineError>> + Unpin),
+    told: impl Fn(E) -> T,
+) -> Result<Vec<T>, Finding> {
+    let mut all = Vec::new();
+    while let Some(Some(event)) = stream.next().now_or_never() {
+        all.push(told(event.map_err(|error| broken(&error))?));
+    }
+    Ok(all)
+}
+
+/// The place of an event in its outbox; one that cannot be read is in front of all.
+fn place(cursor: &StreamCursor) -> i64 {
+    decode_event_cursor(cursor).ok().flatten().unwrap_or(-1)
 }
 
 fn read_completions(
@@ -127,13 +141,7 @@ fn read_completions(
             at_once(begun).map_err(|error| broken(&error))?
         }
     };
-    let mut told = Vec::new();
-    while let Some(next) = stream.next().now_or_never() {
-        let Some(event) = next else { break };
-        let event = event.map_err(|error| broken(&error))?;
-        let id = decode_event_cursor(&event.cursor).ok().flatten().unwrap_or(-1);
-        told.push((id, event.execution_id, event.at));
-    }
+    let told = drained(&mut stream, |event| (place(&event.cursor), event.execution_id, event.at))?;
     *kept = Some(stream);
     Ok(told)
 }
@@ -152,13 +160,8 @@ fn read_operators(
             at_once(begun).map_err(|error| broken(&error))?
         }
     };
-    let mut told = Vec::new();
-    while let Some(next) = stream.next().now_or_never() {
-        let Some(event) = next else { break };
-        let event = event.map_err(|error| broken(&error))?;
-        let id = decode_event_cursor(&event.cursor).ok().flatten().unwrap_or(-1);
-        told.push((id, shown(&event.change), event.at));
-    }
+    let told =
+        drained(&mut stream, |event| (place(&event.cursor), shown(&event.change), event.at))?;
     *kept = Some(stream);
     Ok(told)
 }
