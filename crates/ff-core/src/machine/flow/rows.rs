@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::stage::SUCCESS_ONLY;
 use crate::backend::CancelFlowPolicy;
 use crate::contracts::{EdgeDependencyPolicy, EdgeGroupState, EdgeResolution, OnSatisfied};
 use crate::machine::rows::Execution;
@@ -232,6 +233,34 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// One that is drawn and does not count yet. An empty reference passes nothing on.
+    pub(super) fn drawn(
+        id: EdgeId,
+        flow_id: &FlowId,
+        [upstream, downstream]: [&ExecutionId; 2],
+        data_passing_ref: Option<&str>,
+        at: TimestampMs,
+    ) -> Self {
+        Self {
+            flow_id: flow_id.clone(),
+            id,
+            upstream: upstream.clone(),
+            downstream: downstream.clone(),
+            kind: SUCCESS_ONLY.to_owned(),
+            condition: "all_required".to_owned(),
+            data_passing_ref: data_passing_ref.filter(|text| !text.is_empty()).map(str::to_owned),
+            created_at: at,
+            created_by: "engine".to_owned(),
+            applied_at: None,
+            resolved: None,
+        }
+    }
+
+    /// The same, counting from the instant at which it was drawn.
+    pub(super) fn applied(self) -> Self {
+        Self { applied_at: Some(self.created_at), ..self }
+    }
+
     /// What has become of it.
     pub fn resolution(&self) -> EdgeResolution {
         match &self.resolved {

@@ -1,8 +1,7 @@
 //! Work that brings work: a child of the execution that runs.
 
-use super::resolve::{put_edge, put_group};
-use super::rows::{Edge, Group};
-use super::stage::SUCCESS_ONLY;
+use super::resolve::{group_of, put_edge, put_group};
+use super::rows::Edge;
 use super::{Flow, Wanted, add, in_flow_partition, stage};
 use crate::EngineError;
 use crate::contracts::{CreateExecutionResult, SpawnExecutionArgs, SpawnExecutionResult};
@@ -47,7 +46,7 @@ impl Spawn {
         &self,
         flow: &Flow,
         parent: &Execution,
-        group: Option<&Group>,
+        seen: &Snapshot,
         cx: &mut Context<'_>,
     ) -> Result<Vec<Change>, EngineError> {
         in_flow_partition(self.child.id())?;
@@ -61,21 +60,9 @@ impl Spawn {
         stage::has_room(flow)?;
         after.edge_count += 1;
         after.revision += 1;
-        let edge = Edge {
-            flow_id: flow.id.clone(),
-            id: EdgeId::from_uuid(cx.ids.uuid()),
-            upstream: self.child.id().clone(),
-            downstream: parent.id.clone(),
-            kind: SUCCESS_ONLY.to_owned(),
-            condition: "all_required".to_owned(),
-            data_passing_ref: None,
-            created_at: cx.now,
-            created_by: "engine".to_owned(),
-            applied_at: Some(cx.now),
-            resolved: None,
-        };
-        let empty = || Group::new(flow.id.clone(), parent.id.clone());
-        let mut group = group.cloned().unwrap_or_else(empty);
+        let id = EdgeId::from_uuid(cx.ids.uuid());
+        let edge = Edge::drawn(id, &flow.id, [self.child.id(), &parent.id], None, cx.now).applied();
+        let mut group = group_of(seen, &edge);
         group.running += 1;
         Ok(vec![after.write(), put_edge(edge), put_group(group)])
     }
@@ -140,7 +127,7 @@ impl Command for Spawn {
                     execution.flow_id.clone_from(&flow_id);
                 }
             }
-            created.changes.extend(self.joined(flow, parent, seen.flow.group.as_ref(), cx)?);
+            created.changes.extend(self.joined(flow, parent, seen, cx)?);
         }
         Ok(created.answer(SpawnExecutionResult::Spawned { execution_id, flow_id }))
     }

@@ -80,19 +80,9 @@ impl Command for Stage {
         reference_within_limits(args.data_passing_ref.as_deref())?;
         has_room(flow)?;
 
-        let edge = Edge {
-            flow_id: flow.id.clone(),
-            id: args.edge_id.clone(),
-            upstream: args.upstream_execution_id.clone(),
-            downstream: args.downstream_execution_id.clone(),
-            kind: args.dependency_kind.clone(),
-            condition: "all_required".to_owned(),
-            data_passing_ref: args.data_passing_ref.clone().filter(|text| !text.is_empty()),
-            created_at: cx.now,
-            created_by: "engine".to_owned(),
-            applied_at: None,
-            resolved: None,
-        };
+        let ends = [&args.upstream_execution_id, &args.downstream_execution_id];
+        let passes = args.data_passing_ref.as_deref();
+        let edge = Edge::drawn(args.edge_id.clone(), &flow.id, ends, passes, cx.now);
         let mut after = flow.next(cx.now);
         after.edge_count += 1;
         after.revision += 1;

@@ -8,7 +8,7 @@ use super::create::born;
 use super::resolve::{blocked, put_edge, put_group};
 use super::rows::{Edge, Group};
 use super::set_policy::quorum_within_limits;
-use super::stage::{SUCCESS_ONLY, reference_within_limits};
+use super::stage::reference_within_limits;
 use super::{Wanted, in_flow_partition, invalid};
 use crate::EngineError;
 use crate::contracts::{
@@ -291,19 +291,11 @@ impl Command for SubmitFlow {
                 ..Group::new(flow_id.clone(), downstream.clone())
             });
             group.running += 1;
-            edges.push(Edge {
-                flow_id: flow_id.clone(),
-                id: EdgeId::from_uuid(cx.ids.uuid()),
-                upstream,
-                downstream,
-                kind: SUCCESS_ONLY.to_owned(),
-                condition: "all_required".to_owned(),
-                data_passing_ref: link.data_passing_ref.clone().filter(|text| !text.is_empty()),
-                created_at: cx.now,
-                created_by: "engine".to_owned(),
-                applied_at: Some(cx.now),
-                resolved: None,
-            });
+            let id = EdgeId::from_uuid(cx.ids.uuid());
+            let passes = link.data_passing_ref.as_deref();
+            edges.push(
+                Edge::drawn(id, &flow_id, [&upstream, &downstream], passes, cx.now).applied(),
+            );
         }
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         flow.node_count = count(self.nodes.len());
