@@ -13,7 +13,7 @@ use ff_core::store::BudgetReader;
 use ff_core::types::{BudgetId, DurationMs, LaneId, LeaseEpoch, QuotaPolicyId, TimestampMs};
 
 use crate::session::MemorySession;
-use crate::state::{Key, State, key};
+use crate::state::{Key, State, first_place, key};
 
 /// When a gate is looked at, by claims and by sweeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,11 @@ impl Budgets {
                 *times = GateTimes { look_at: AT_ONCE, sweep_at: AT_ONCE };
             }
         }
+    }
+
+    /// Whether any quota has a reservation of an execution.
+    pub(crate) fn has_reservation(&self, at: Key) -> bool {
+        self.reservations.keys().any(|(_, execution)| *execution == at)
     }
 
     fn wake_quota(&mut self, id: &QuotaPolicyId) {
@@ -265,9 +270,6 @@ impl State {
                 window_start,
                 active,
             } => {
-                if let Some(execution) = self.executions.get_mut(&key(execution_id)) {
-                    execution.reserves_slots = true;
-                }
                 let reserved = (quota_policy_id.clone(), key(execution_id));
                 budgets.reservations.insert(reserved, *expires_at);
                 budgets.enter(quota_policy_id, (*at, key(execution_id), 0), *window_start);
@@ -277,6 +279,7 @@ impl State {
                     policy.active = *active;
                     policy.updated_at = *at;
                 }
+                self.mark_reserved(key(execution_id));
             }
             Write::DropReservation { quota_policy_id, execution_id, active, at } => {
                 budgets.reservations.remove(&(quota_policy_id.clone(), key(execution_id)));
@@ -514,6 +517,22 @@ impl BudgetReader for MemorySession<'_> {
     ) -> Result<Option<TimestampMs>, EngineError> {
         let at = (lane.clone(), gate.to_string());
         Ok(self.state().budgets.gates.get(&at).map(|times| times.look_at))
+    }
+
+    fn has_reserved(&mut self, lane: &LaneId) -> Result<bool, EngineError> {
+        let mut from = self.state().reserved.range(first_place(lane, "")..);
+        Ok(from.next().is_some_and(|place| place.0 == *lane))
+    }
+
+    fn reserved(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let state = self.state();
+        Ok(state.in_line(&state.reserved, lane, gate_key, after, limit))
     }
 
     fn next_look(&mut self, lane: &LaneId) -> Result<Option<TimestampMs>, EngineError> {

@@ -474,6 +474,25 @@ impl FlowReader for MemorySession<'_> {
         Ok(open.into_iter().take(limit).map(|(_, flow)| FlowId::from_uuid(flow)).collect())
     }
 
+    fn due_members(
+        &mut self,
+        flow: &FlowId,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        let due: BTreeSet<ExecutionId> = self.due(now, usize::MAX)?.into_iter().collect();
+        let mut found: Vec<ExecutionId> = self
+            .flow_rows()
+            .open_members(flow)
+            .into_iter()
+            .filter(|member| member.standing == Standing::Running && due.contains(&member.id))
+            .map(|member| member.id)
+            .collect();
+        found.sort_by_key(ExecutionId::uuid);
+        found.truncate(limit);
+        Ok(found)
+    }
+
     fn reached_members(
         &mut self,
         flow: &FlowId,

@@ -1,6 +1,5 @@
 //! Reads and writes on the maps: what a transactional store offers, without a database.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -23,7 +22,7 @@ use ff_core::types::{AttemptIndex, ExecutionId, LaneId, Namespace, TimestampMs, 
 use uuid::Uuid;
 
 use crate::flow::Flows;
-use crate::state::{Key, Outbox, Place, State, key};
+use crate::state::{Key, Outbox, State, first_place, key};
 
 /// The state, held still for one read or write.
 #[derive(Debug)]
@@ -79,13 +78,6 @@ impl<'a> MemorySession<'a> {
 
     fn current(&self, execution: &Execution) -> Option<&Attempt> {
         self.state.attempts.get(&(key(&execution.id), execution.attempt_index.0))
-    }
-
-    fn id_of(&self, at: &Key) -> ExecutionId {
-        self.state
-            .executions
-            .get(at)
-            .map_or_else(|| ExecutionId::from_parts(at.0, at.1), |execution| execution.id.clone())
     }
 
     fn outbox(&self, topic: Topic) -> &Outbox {
@@ -159,7 +151,7 @@ impl Reader for MemorySession<'_> {
         let mut seen = BTreeSet::new();
         found.retain(|(_, at)| seen.insert(*at));
         found.truncate(limit);
-        Ok(found.into_iter().map(|(_, at)| self.id_of(&at)).collect())
+        Ok(found.into_iter().map(|(_, at)| self.state.id_of(&at)).collect())
     }
 
     fn next_due(&mut self) -> Result<Option<TimestampMs>, EngineError> {
@@ -197,29 +189,7 @@ impl Reader for MemorySession<'_> {
         after: Option<&Candidate>,
         limit: usize,
     ) -> Result<Vec<Candidate>, EngineError> {
-        let start = match after {
-            None => Bound::Included(first_place(lane, gate_key)),
-            Some(last) => Bound::Excluded((
-                lane.clone(),
-                gate_key.to_owned(),
-                Reverse(last.priority),
-                last.created_at,
-                last.execution_id.uuid(),
-                last.execution_id.partition(),
-            )),
-        };
-        Ok(self
-            .state
-            .line
-            .range((start, Bound::Unbounded))
-            .take_while(|place| place.0 == *lane && place.1 == gate_key)
-            .take(limit)
-            .map(|place| Candidate {
-                execution_id: self.id_of(&(place.5, place.4)),
-                priority: place.2.0,
-                created_at: place.3,
-            })
-            .collect())
+        Ok(self.state.in_line(&self.state.line, lane, gate_key, after, limit))
     }
 
     fn ended(
@@ -251,7 +221,7 @@ impl Reader for MemorySession<'_> {
                 None => false,
             };
             if !is_kept {
-                found.push(self.id_of(&at));
+                found.push(self.state.id_of(&at));
             }
         }
         Ok(found)
@@ -314,7 +284,7 @@ impl Reader for MemorySession<'_> {
             .copied()
             .collect();
         found.sort_by_key(|(partition, uuid)| (*uuid, *partition));
-        Ok(found.iter().take(limit).map(|at| self.id_of(at)).collect())
+        Ok(found.iter().take(limit).map(|at| self.state.id_of(at)).collect())
     }
 
     fn lanes(&mut self, after: Option<&LaneId>, limit: usize) -> Result<Vec<Lane>, EngineError> {
@@ -539,10 +509,6 @@ impl Session for MemorySession<'_> {
         trimmed += state.budgets.trim(now, budget::entries_before(now), limit);
         Ok(trimmed)
     }
-}
-
-fn first_place(lane: &LaneId, gate_key: &str) -> Place {
-    (lane.clone(), gate_key.to_owned(), Reverse(i32::MAX), TimestampMs(i64::MIN), Uuid::nil(), 0)
 }
 
 fn in_state(row: &Execution, scan: &Scan) -> bool {

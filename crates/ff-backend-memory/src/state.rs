@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use ff_core::machine::flow::Write;
-use ff_core::machine::rows::{Attempt, CreateDedup, Execution, Grant, Lane};
+use ff_core::machine::rows::{Attempt, Candidate, CreateDedup, Execution, Grant, Lane};
 use ff_core::machine::transition::{Change, Event, TransitionRow};
 use ff_core::state::LifecyclePhase;
 use ff_core::types::{ExecutionId, LaneId, TimestampMs};
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) streams: Streams,
     pub(crate) workers: Workers,
     pub(crate) line: BTreeSet<Place>,
+    /// The part of `line` that has asked for a reservation.
+    pub(crate) reserved: BTreeSet<Place>,
     pub(crate) due: BTreeSet<(TimestampMs, Key)>,
     pub(crate) lease_expiry: BTreeSet<(TimestampMs, Key)>,
     pub(crate) ended: BTreeSet<(TimestampMs, Key)>,
@@ -75,6 +78,10 @@ impl State {
                     self.payloads.insert(key(&execution.id), payload.clone());
                 }
                 self.put_execution(execution);
+                let at = key(&execution.id);
+                if self.budgets.has_reservation(at) {
+                    self.mark_reserved(at);
+                }
             }
             Change::PutExecution(execution) => self.put_execution(execution),
             Change::PutAttempt(attempt) => {
@@ -188,6 +195,12 @@ impl State {
         if let Some(place) = after.line {
             self.line.insert(place);
         }
+        if let Some(place) = before.reserved {
+            self.reserved.remove(&place);
+        }
+        if let Some(place) = after.reserved {
+            self.reserved.insert(place);
+        }
         if let Some(place) = before.member {
             self.flows.members.remove(&place);
         }
@@ -208,6 +221,51 @@ impl State {
         }
     }
 
+    /// Notes that slots are reserved for an execution.
+    pub(crate) fn mark_reserved(&mut self, at: Key) {
+        self.with_indexes(at, |state| {
+            if let Some(execution) = state.executions.get_mut(&at) {
+                execution.reserves_slots = true;
+            }
+        });
+    }
+
+    pub(crate) fn id_of(&self, at: &Key) -> ExecutionId {
+        let execution = self.executions.get(at);
+        execution.map_or_else(|| ExecutionId::from_parts(at.0, at.1), |row| row.id.clone())
+    }
+
+    /// Who stands in a line of a lane behind a gate key, after a candidate.
+    pub(crate) fn in_line(
+        &self,
+        line: &BTreeSet<Place>,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Vec<Candidate> {
+        let start = match after {
+            None => Bound::Included(first_place(lane, gate_key)),
+            Some(last) => Bound::Excluded((
+                lane.clone(),
+                gate_key.to_owned(),
+                Reverse(last.priority),
+                last.created_at,
+                last.execution_id.uuid(),
+                last.execution_id.partition(),
+            )),
+        };
+        line.range((start, Bound::Unbounded))
+            .take_while(|place| place.0 == *lane && place.1 == gate_key)
+            .take(limit)
+            .map(|place| Candidate {
+                execution_id: self.id_of(&(place.5, place.4)),
+                priority: place.2.0,
+                created_at: place.3,
+            })
+            .collect()
+    }
+
     fn index_entries(&self, at: Key) -> Entries {
         let Some(execution) = self.executions.get(&at) else { return Entries::default() };
         let line = execution.is_claimable().then(|| {
@@ -220,6 +278,7 @@ impl State {
                 at.0,
             )
         });
+        let reserved = line.clone().filter(|_| execution.reserves_slots);
         let lease_expiry = execution
             .is_leased()
             .then(|| self.attempts.get(&(at, execution.attempt_index.0)))
@@ -231,8 +290,13 @@ impl State {
             .then(|| self.suspensions.timeout_at(&at))
             .flatten();
         let due = [execution.due_at(), timeout].into_iter().flatten().min();
-        Entries { line, member: flow::place(execution), due, lease_expiry, ended }
+        Entries { line, reserved, member: flow::place(execution), due, lease_expiry, ended }
     }
+}
+
+/// Before everybody of a lane behind a gate key.
+pub(crate) fn first_place(lane: &LaneId, gate_key: &str) -> Place {
+    (lane.clone(), gate_key.to_owned(), Reverse(i32::MAX), TimestampMs(i64::MIN), Uuid::nil(), 0)
 }
 
 /// A lane seen for the first time.
@@ -249,6 +313,7 @@ pub(crate) fn new_lane(id: &LaneId, at: TimestampMs) -> Lane {
 #[derive(Default)]
 struct Entries {
     line: Option<Place>,
+    reserved: Option<Place>,
     member: Option<(Uuid, u8, Key)>,
     due: Option<TimestampMs>,
     lease_expiry: Option<TimestampMs>,

@@ -145,6 +145,11 @@ CREATE INDEX ff_exec_core_claimable
     ON ff_exec_core (lane_id, gate_key, priority DESC, created_at_ms, execution_id, partition_key)
     WHERE claimable = 1;
 
+-- Serves a claim on a lane whose quota is full: who has asked for a reservation may pass.
+CREATE INDEX ff_exec_core_reserved
+    ON ff_exec_core (lane_id, gate_key, priority DESC, created_at_ms, execution_id, partition_key)
+    WHERE claimable = 1 AND reserves_slots = 1;
+
 -- Executions due at one instant come in the order of their ids, on every backend.
 CREATE INDEX ff_exec_core_due ON ff_exec_core (due_at_ms, partition_key, execution_id)
     WHERE due_at_ms IS NOT NULL;

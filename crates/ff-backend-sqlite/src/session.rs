@@ -371,6 +371,15 @@ impl FlowReader for SqliteSession<'_> {
         read::flow::cancel_backlog(self, limit)
     }
 
+    fn due_members(
+        &mut self,
+        flow: &FlowId,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        read::flow::due_members(self, flow, now, limit)
+    }
+
     fn reached_members(
         &mut self,
         flow: &FlowId,

@@ -523,6 +523,8 @@ macro_rules! behaviours {
                     pending_members_end_and_running_ones_go_on
                     a_member_that_went_on_gets_no_further_attempt
                     a_member_that_went_on_ends_with_its_revoked_lease
+                    a_member_whose_lease_is_over_is_pending_though_no_sweep_noticed
+                    a_header_lists_a_member_whose_attempt_took_too_long
                     a_lost_member_that_waits_behind_a_gate_ends
                     flow_only_closes_the_flow_and_touches_no_member
                     a_flow_is_cancelled_once
@@ -706,8 +708,6 @@ macro_rules! behaviours {
                     a_scheduler_is_granted_nothing_behind_a_closed_gate
                     a_parked_execution_can_be_cancelled_and_expires
                     a_sweep_puts_back_what_there_is_room_for
-                    the_end_of_an_execution_with_a_reservation_opens_the_quota
-                    a_reservation_does_not_keep_its_own_execution_waiting
                     an_admission_under_a_shorter_window_shortens_nobody_else_s
                     an_overage_that_is_dropped_opens_the_budget
                 }
@@ -727,6 +727,18 @@ macro_rules! behaviours {
                     an_ended_execution_reports_nothing
                     what_an_execution_spent_is_given_back_once
                     what_was_spent_before_a_reset_is_not_given_back_from_fresh_usage
+                }
+                reservation {
+                    the_end_of_an_execution_with_a_reservation_opens_the_quota
+                    a_reservation_does_not_keep_its_own_execution_waiting
+                    whoever_has_a_reservation_passes_whoever_waits_for_one
+                    a_batch_takes_those_with_a_reservation_and_parks_the_first_without
+                    a_reservation_passes_a_full_window
+                    a_reservation_that_is_over_passes_nobody
+                    a_reservation_may_be_older_than_its_execution
+                    a_waiting_worker_is_woken_by_a_reservation
+                    a_scheduler_is_granted_whoever_has_a_reservation
+                    only_reservations_stand_before_a_reservation_on_a_full_lane
                 }
                 reset_budget {
                     every_counter_is_zero_and_breaches_stay_counted

@@ -117,13 +117,14 @@ pub(super) fn create(
     let flow_id = execution.flow_id.as_ref().map(|flow| flow.as_bytes().as_slice());
     let fields = whole_fields(execution, None);
     with_values(execution, &fields, |values| {
-        let born: [&dyn ToSql; 6] = [
+        let born: [&dyn ToSql; 7] = [
             &execution.lane.as_str(),
             &execution.gate_key,
             &flow_id,
             &execution.created_at.0,
             &policy,
             &inline,
+            &id.as_str(),
         ];
         let values = rusqlite::params_from_iter(values.iter().chain(&born));
         run(conn, statement::EXECUTION_CREATE, "create an execution", values)

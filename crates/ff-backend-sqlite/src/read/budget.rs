@@ -74,6 +74,36 @@ impl BudgetReader for SqliteSession<'_> {
         Ok(found.map(TimestampMs))
     }
 
+    fn has_reserved(&mut self, lane: &LaneId) -> Result<bool, EngineError> {
+        prepared(self, statement::CANDIDATE_HAS_RESERVED)?
+            .query_row(params![lane.as_str()], |row| row.get(0))
+            .doing("look for reservations on a lane")
+    }
+
+    fn reserved(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let (priority, created_at, uuid, partition) = match after {
+            None => (i64::MAX, i64::MIN, [0; 16], 0),
+            Some(last) => {
+                let id = &last.execution_id;
+                let priority = i64::from(last.priority);
+                (priority, last.created_at.0, id.uuid().into_bytes(), id.partition())
+            }
+        };
+        let mut found = Vec::new();
+        let mut statement = prepared(self, statement::CANDIDATE_RESERVED)?;
+        let rows = statement
+            .query(params![lane.as_str(), gate_key, priority, created_at, uuid, partition])
+            .doing("list who has a reservation")?;
+        take_candidates(rows, limit, &mut found)?;
+        Ok(found)
+    }
+
     fn next_look(&mut self, lane: &LaneId) -> Result<Option<TimestampMs>, EngineError> {
         instant(self, statement::GATE_NEXT_LOOK, params![lane.as_str()])
     }

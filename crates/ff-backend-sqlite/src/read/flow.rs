@@ -256,6 +256,22 @@ pub(crate) fn open_members(
     Ok(found)
 }
 
+pub(crate) fn due_members(
+    conn: &SqliteSession<'_>,
+    flow: &FlowId,
+    now: TimestampMs,
+    limit: usize,
+) -> Result<Vec<ExecutionId>, EngineError> {
+    let what = "list the members of a flow that have something due";
+    let mut statement = prepared(conn, statement::FLOW_DUE_MEMBERS)?;
+    let mut rows = statement.query(params![flow.as_bytes(), now.0, page(limit)]).doing(what)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(what)? {
+        found.extend(next_proposed(&mut Columns::of(row))?);
+    }
+    Ok(found)
+}
+
 pub(crate) fn reached_members(
     conn: &SqliteSession<'_>,
     flow_id: &FlowId,

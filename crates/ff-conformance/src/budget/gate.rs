@@ -12,8 +12,8 @@ use ff_core::state::{BlockingReason, EligibilityState, PublicState};
 use ff_core::types::{BudgetId, LaneId, WorkerId, WorkerInstanceId};
 
 use super::{
-    TOKENS, a_bound_lane, a_budget, a_quota, admit, bind, bound, overview, quota_overview, raise,
-    report, spend,
+    TOKENS, a_bound_lane, a_budget, a_quota, bind, bound, overview, quota_overview, raise, report,
+    spend,
 };
 use crate::harness::{Bench, LANE, Refusal, fixed};
 
@@ -263,12 +263,9 @@ pub async fn a_waiting_worker_is_woken_by_a_freed_slot(bench: &Bench) {
     a_bound_lane(bench, 0, 1).await;
     let first = bench.claimed().await;
     let waiting = bench.submit().await;
-    let claim = bench.claim().wait(Duration::from_secs(30));
+    let claim = bench.claim().wait(Duration::from_secs(40));
 
-    let (held, ()) = tokio::join!(claim.into_future(), async {
-        bench.until_waiting(1).await;
-        first.complete(None).await.unwrap();
-    });
+    let held = bench.woken_by(claim, async { first.complete(None).await.unwrap() }).await;
 
     assert_eq!(*held.execution(), waiting);
 }
@@ -349,35 +346,6 @@ pub async fn a_sweep_puts_back_what_there_is_room_for(bench: &Bench) {
 
     assert_eq!(bench.state(&waiting).await, PublicState::Waiting);
     assert_eq!(bench.causes(&waiting).await, ["created", "budget_spent", "room_again"]);
-}
-
-pub async fn the_end_of_an_execution_with_a_reservation_opens_the_quota(bench: &Bench) {
-    let id = a_bound_lane(bench, 0, 1).await;
-    let reserved = bench.submit().lane("other").await;
-    admit(bench, &id, &reserved, 0, 1).await;
-    let waiting = bench.submit().await;
-    bench.claim().nothing().await;
-
-    bench.cancel(&reserved).await.unwrap();
-
-    assert_eq!(*bench.claim().await.execution(), waiting);
-}
-
-pub async fn a_reservation_does_not_keep_its_own_execution_waiting(bench: &Bench) {
-    let id = a_quota(bench, 0, 1).await;
-    let first = bench.submit().await;
-    let waiting = bench.submit().await;
-    for execution in [&first, &waiting] {
-        bind(bench, QuotaTarget::Execution(execution.clone()), &id).await;
-    }
-    let first = bench.claim().await;
-    bench.claim().nothing().await;
-    first.complete(None).await.unwrap();
-
-    let answer = admit(bench, &id, &waiting, 0, 1).await;
-
-    assert_eq!(answer, CheckAdmissionResult::Admitted);
-    assert_eq!(*bench.claim().await.execution(), waiting);
 }
 
 pub async fn an_admission_under_a_shorter_window_shortens_nobody_else_s(bench: &Bench) {

@@ -19,6 +19,7 @@ pub mod check_admission;
 pub mod create_budget;
 pub mod gate;
 pub mod report_usage;
+pub mod reservation;
 pub mod reset_budget;
 pub mod set_budget_limits;
 

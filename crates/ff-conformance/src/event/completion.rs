@@ -67,14 +67,11 @@ pub async fn a_subscriber_that_waits_is_woken(bench: &Bench) {
     let held = bench.claimed().await;
     let mut subscription =
         bench.engine.subscribe_completion(beginning(), &ScannerFilter::NOOP).await.unwrap();
-    let next = async { subscription.next().await.unwrap().unwrap() };
-    let work = async {
-        bench.until_waiting(1).await;
-        held.complete(None).await.unwrap();
-    };
 
-    let (event, ()) = tokio::join!(next, work);
+    let next =
+        bench.woken_by(subscription.next(), async { held.complete(None).await.unwrap() }).await;
 
+    let event = next.unwrap().unwrap();
     assert_eq!(event.execution_id, *held.execution());
 }
 

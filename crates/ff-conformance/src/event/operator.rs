@@ -162,10 +162,7 @@ pub async fn a_subscriber_that_waits_is_woken_from_now_on(bench: &Bench) {
     let engine = &bench.engine;
     let mut stream = engine.subscribe_operator_events(StreamCursor::empty(), &NOOP).await.unwrap();
 
-    let (told, ()) = tokio::join!(stream.next(), async {
-        bench.until_waiting(1).await;
-        change_priority(bench, &id, 2).await;
-    });
+    let told = bench.woken_by(stream.next(), change_priority(bench, &id, 2)).await;
 
     let change =
         OperatorChange::PriorityChanged { execution_id: id, old_priority: 1, new_priority: 2 };

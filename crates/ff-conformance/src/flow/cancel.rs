@@ -5,7 +5,7 @@ use std::time::Duration;
 use ff_core::backend::{CancelFlowPolicy, CancelFlowWait, FailureClass};
 use ff_core::contracts::{CancelFlowArgs, CancelFlowHeader, CancelFlowResult};
 use ff_core::engine_error::StateKind;
-use ff_core::policy::ExecutionPolicy;
+use ff_core::policy::{ExecutionPolicy, TimeoutPolicy};
 use ff_core::state::PublicState;
 use ff_core::types::{FlowId, LaneId};
 
@@ -126,6 +126,45 @@ pub async fn a_member_that_went_on_ends_with_its_revoked_lease(bench: &Bench) {
     assert_eq!(graph.state(0).await, PublicState::Cancelled);
     assert_eq!(graph.ends(0).await, 1);
     assert_eq!(running.complete(None).await.must_be_not_active().terminal_outcome, "cancelled");
+}
+
+pub async fn a_member_whose_lease_is_over_is_pending_though_no_sweep_noticed(bench: &Bench) {
+    let graph = graph(bench, 2, &[]).await;
+    let lost = graph.claim(0).await;
+    bench.advance(1);
+    graph.claim(1).await;
+    bench.let_lease_expire(&lost).await;
+
+    let (_, members) = cancel(bench, &graph.flow, CancelPending, WaitIndefinite).await.unwrap();
+
+    assert_eq!(members, [graph.nodes[0].to_string()]);
+    assert_eq!(graph.states().await, [PublicState::Cancelled, PublicState::Active]);
+}
+
+pub async fn a_header_lists_a_member_whose_attempt_took_too_long(bench: &Bench) {
+    let mut args = call(bench, 1, &[]);
+    args.nodes[0].execution.policy = Some(ExecutionPolicy {
+        retry_policy: Some(fixed(1, 0)),
+        timeout_policy: Some(TimeoutPolicy {
+            attempt_timeout_ms: Some(10),
+            execution_deadline_ms: None,
+            max_reclaim_count: 1,
+        }),
+        ..ExecutionPolicy::default()
+    });
+    let graph = submitted(bench, args).await;
+    graph.claim(0).await;
+    bench.advance(10);
+
+    let cancellation_policy = "cancel_pending".to_owned();
+    let args = CancelFlowArgs { cancellation_policy, ..header(bench, &graph.flow) };
+    let header = bench.engine.cancel_flow_header(args).await.unwrap();
+
+    let CancelFlowHeader::Cancelled { member_execution_ids, .. } = header else {
+        panic!("{header:?}")
+    };
+    assert_eq!(member_execution_ids, [graph.nodes[0].to_string()]);
+    assert_eq!(graph.state(0).await, PublicState::Cancelled);
 }
 
 pub async fn a_lost_member_that_waits_behind_a_gate_ends(bench: &Bench) {

@@ -17,7 +17,10 @@ use ff_core::store::{Reader, Store, StreamKey, StreamWatch, Wake};
 use ff_core::types::TimestampMs;
 use tokio::sync::watch;
 
-use super::{Bench, PATIENCE};
+use super::Bench;
+
+/// Less than a call waits before it looks again by itself, which it does after half a minute.
+const UNPROMPTED: Duration = Duration::from_secs(20);
 
 /// How many calls wait at this moment.
 #[derive(Debug, Clone, Default)]
@@ -44,10 +47,25 @@ impl Drop for One<'_> {
 }
 
 impl Bench {
+    /// Lets `work` happen once a call waits; the call must answer because of it, not because it looks
+    /// again by itself.
+    pub async fn woken_by<W: IntoFuture>(
+        &self,
+        waiting: W,
+        work: impl Future<Output = ()>,
+    ) -> W::Output {
+        let work = async {
+            self.until_waiting(1).await;
+            work.await;
+        };
+        let both = async { tokio::join!(waiting.into_future(), work).0 };
+        tokio::time::timeout(UNPROMPTED, both).await.expect("the call is woken")
+    }
+
     /// Returns once exactly so many calls wait.
     pub async fn until_waiting(&self, calls: usize) {
         let mut now = self.waiting.calls.subscribe();
-        let reached = tokio::time::timeout(PATIENCE / 2, now.wait_for(|now| *now == calls)).await;
+        let reached = tokio::time::timeout(UNPROMPTED / 2, now.wait_for(|now| *now == calls)).await;
         assert!(
             matches!(reached, Ok(Ok(_))),
             "not {calls} wait but {}",

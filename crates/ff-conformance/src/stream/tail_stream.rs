@@ -28,20 +28,6 @@ async fn tail_of(
     bench.engine.tail_stream(id, index, at(after), block_ms, 100, all).await.expect("a tail")
 }
 
-/// Lets `work` happen once a tail waits.
-async fn woken_by(
-    bench: &Bench,
-    tail: impl Future<Output = StreamFrames>,
-    work: impl Future<Output = ()>,
-) -> StreamFrames {
-    let work = async {
-        bench.until_waiting(1).await;
-        work.await;
-    };
-    let (found, ()) = tokio::join!(tail, work);
-    found
-}
-
 pub async fn what_is_there_is_answered_at_once(bench: &Bench) {
     let held = bench.claimed().await;
     let first = append(bench, &held, text("one")).await.stream_id;
@@ -60,10 +46,11 @@ pub async fn without_a_wait_nothing_is_waited_for(bench: &Bench) {
 
 pub async fn a_frame_wakes_a_waiting_tail(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        append(bench, &held, text("news")).await;
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            append(bench, &held, text("news")).await;
+        })
+        .await;
 
     assert_eq!(payloads(&found), ["news"]);
     assert!(!found.is_closed());
@@ -118,34 +105,38 @@ pub async fn a_tail_follows_to_the_end(bench: &Bench) {
 
 pub async fn the_end_wakes_a_waiting_tail(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        held.complete(None).await.unwrap();
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            held.complete(None).await.unwrap();
+        })
+        .await;
     assert_eq!(found.closed_reason.as_deref(), Some("attempt_success"));
 
     let held = bench.claimed().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        held.fail("broken", FailureClass::Permanent).await.unwrap();
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            held.fail("broken", FailureClass::Permanent).await.unwrap();
+        })
+        .await;
     assert_eq!(found.closed_reason.as_deref(), Some("attempt_failure"));
 
     let held = bench.claimed().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        bench.cancel(held.execution()).await.unwrap();
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            bench.cancel(held.execution()).await.unwrap();
+        })
+        .await;
     assert_eq!(found.closed_reason.as_deref(), Some("attempt_cancelled"));
 }
 
 pub async fn a_reclaim_wakes_the_tail_of_the_lost_attempt(bench: &Bench) {
     let held = bench.claimed().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        bench.let_lease_expire(&held).await;
-        bench.claim().await;
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            bench.let_lease_expire(&held).await;
+            bench.claim().await;
+        })
+        .await;
 
     assert_eq!(found.closed_reason.as_deref(), Some("reclaimed"));
 }
@@ -153,11 +144,12 @@ pub async fn a_reclaim_wakes_the_tail_of_the_lost_attempt(bench: &Bench) {
 pub async fn a_sweep_that_ends_an_attempt_wakes_its_tail(bench: &Bench) {
     bench.submit().deadline(bench.after(100)).await;
     let held = bench.claim().await;
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        bench.advance(100);
-        bench.sweep().await;
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            bench.advance(100);
+            bench.sweep().await;
+        })
+        .await;
 
     assert_eq!(found.closed_reason.as_deref(), Some("expired"));
 }
@@ -178,25 +170,27 @@ pub async fn a_closed_stream_is_not_waited_for(bench: &Bench) {
 /// A tail may be there before its execution is.
 pub async fn a_tail_waits_for_an_attempt_to_come(bench: &Bench) {
     let id = bench.new_id();
-    let found = woken_by(bench, tail_of(bench, &id, 0, "0-0", LONG_MS), async {
-        bench.submit().id(&id).await;
-        let held = bench.claim().await;
-        append(bench, &held, text("first")).await;
-    })
-    .await;
+    let found = bench
+        .woken_by(tail_of(bench, &id, 0, "0-0", LONG_MS), async {
+            bench.submit().id(&id).await;
+            let held = bench.claim().await;
+            append(bench, &held, text("first")).await;
+        })
+        .await;
 
     assert_eq!(payloads(&found), ["first"]);
 }
 
 pub async fn other_streams_do_not_end_the_wait(bench: &Bench) {
     let (held, other) = (bench.claimed().await, bench.claimed().await);
-    let found = woken_by(bench, tail(bench, &held, "0-0", LONG_MS), async {
-        for _ in 0..20 {
-            append(bench, &other, text("elsewhere")).await;
-        }
-        append(bench, &held, text("here")).await;
-    })
-    .await;
+    let found = bench
+        .woken_by(tail(bench, &held, "0-0", LONG_MS), async {
+            for _ in 0..20 {
+                append(bench, &other, text("elsewhere")).await;
+            }
+            append(bench, &held, text("here")).await;
+        })
+        .await;
 
     assert_eq!(payloads(&found), ["here"]);
 }
@@ -205,19 +199,23 @@ pub async fn frames_that_are_not_shown_do_not_end_the_wait(bench: &Bench) {
     let held = bench.claimed().await;
     let (id, index) = (held.execution(), AttemptIndex(0));
     let visibility = TailVisibility::ExcludeBestEffort;
-    let found = woken_by(
-        bench,
-        async {
-            bench.engine.tail_stream(id, index, at("0-0"), LONG_MS, 10, visibility).await.unwrap()
-        },
-        async {
-            for _ in 0..5 {
-                append(bench, &held, live("noise", 60_000)).await;
-            }
-            append(bench, &held, text("signal")).await;
-        },
-    )
-    .await;
+    let found = bench
+        .woken_by(
+            async {
+                bench
+                    .engine
+                    .tail_stream(id, index, at("0-0"), LONG_MS, 10, visibility)
+                    .await
+                    .unwrap()
+            },
+            async {
+                for _ in 0..5 {
+                    append(bench, &held, live("noise", 60_000)).await;
+                }
+                append(bench, &held, text("signal")).await;
+            },
+        )
+        .await;
 
     assert_eq!(payloads(&found), ["signal"]);
 }

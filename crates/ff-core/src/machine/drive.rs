@@ -429,6 +429,8 @@ struct Line {
     gate_key: String,
     last: Option<Candidate>,
     is_exhausted: bool,
+    /// Whether the lane's quota is full: it still lets through whoever has a reservation.
+    is_full: bool,
 }
 
 fn take_candidates<S: Session>(
@@ -450,8 +452,8 @@ fn take_candidates<S: Session>(
         if heads.is_empty() {
             break;
         }
-        for (line, candidate) in heads {
-            if lines[line].is_exhausted {
+        for (line, candidate, was_full) in heads {
+            if lines[line].is_exhausted || lines[line].is_full != was_full {
                 continue;
             }
             let claim = Claim {
@@ -470,11 +472,14 @@ fn take_candidates<S: Session>(
                     passed_over -= 1;
                     step.claimed.push(*claimed);
                 }
-                // Nobody on this lane gets further; those behind keep their place in line.
+                // Nobody else on this lane gets further without a reservation; those behind keep
+                // their place in line.
                 ClaimDecision::Parked(GateKey::LaneQuota(_)) => {
                     let lane = lines[line].lane.clone();
+                    let has_reserved = was_full || session.has_reserved(&lane)?;
                     for line in lines.iter_mut().filter(|line| line.lane == lane) {
-                        line.is_exhausted = true;
+                        line.is_full = true;
+                        line.is_exhausted |= !has_reserved;
                     }
                 }
                 ClaimDecision::Parked(GateKey::Budget(_) | GateKey::Quota(_))
@@ -559,7 +564,7 @@ pub fn propose<R: Reader + ?Sized>(
         line.last = after.cloned();
     }
     let heads = next_in_line(reader, &mut lines, CLAIM_EXAMINED_MAX)?;
-    Ok(heads.into_iter().map(|(_, candidate)| candidate).collect())
+    Ok(heads.into_iter().map(|(_, candidate, _)| candidate).collect())
 }
 
 fn open_lines<R: Reader + ?Sized>(
@@ -570,12 +575,11 @@ fn open_lines<R: Reader + ?Sized>(
 ) -> Result<Vec<Line>, EngineError> {
     let mut lines = Vec::new();
     for lane in lanes {
-        // The quota was found full, and nothing has happened to it since.
-        if let Some(quota) = lane.quota_policy_id.as_ref().filter(|_| lane.has_gates)
-            && reader
-                .gate_look_at(&lane.id, &GateKey::LaneQuota(quota.clone()))?
-                .is_some_and(|look_at| look_at > now)
-        {
+        let is_full = match lane.quota_policy_id.as_ref().filter(|_| lane.has_gates) {
+            None => false,
+            Some(quota) => is_full(reader, &lane.id, quota, now)?,
+        };
+        if is_full && !reader.has_reserved(&lane.id)? {
             continue;
         }
         let keys = if request.by.capabilities.is_empty() {
@@ -591,6 +595,7 @@ fn open_lines<R: Reader + ?Sized>(
                     gate_key,
                     last: None,
                     is_exhausted: false,
+                    is_full,
                 });
             }
         }
@@ -598,20 +603,35 @@ fn open_lines<R: Reader + ?Sized>(
     Ok(lines)
 }
 
-/// The heads of all lines, merged: at most `wanted`, in claim order.
+/// Whether the quota of a lane was found full, and nothing has happened to it since.
+pub(crate) fn is_full<R: Reader + ?Sized>(
+    reader: &mut R,
+    lane: &LaneId,
+    quota: &QuotaPolicyId,
+    now: TimestampMs,
+) -> Result<bool, EngineError> {
+    let look_at = reader.gate_look_at(lane, &GateKey::LaneQuota(quota.clone()))?;
+    Ok(look_at.is_some_and(|look_at| look_at > now))
+}
+
+/// The heads of all lines, merged: at most `wanted`, in claim order, each with its line and whether
+/// that was full.
 fn next_in_line<R: Reader + ?Sized>(
     reader: &mut R,
     lines: &mut [Line],
     wanted: usize,
-) -> Result<Vec<(usize, Candidate)>, EngineError> {
+) -> Result<Vec<(usize, Candidate, bool)>, EngineError> {
     let mut heads = Vec::new();
     for (number, line) in lines.iter_mut().enumerate().filter(|(_, line)| !line.is_exhausted) {
-        let candidates =
-            reader.candidates(&line.lane, &line.gate_key, line.last.as_ref(), wanted)?;
+        let (lane, gate_key, last) = (&line.lane, &line.gate_key, line.last.as_ref());
+        let candidates = match line.is_full {
+            false => reader.candidates(lane, gate_key, last, wanted)?,
+            true => reader.reserved(lane, gate_key, last, wanted)?,
+        };
         line.is_exhausted = candidates.is_empty();
-        heads.extend(candidates.into_iter().map(|candidate| (number, candidate)));
+        heads.extend(candidates.into_iter().map(|candidate| (number, candidate, line.is_full)));
     }
-    heads.sort_by_key(|(_, candidate)| candidate.order());
+    heads.sort_by_key(|(_, candidate, _)| candidate.order());
     heads.truncate(wanted);
     Ok(heads)
 }

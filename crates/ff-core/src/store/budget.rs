@@ -48,6 +48,19 @@ pub trait BudgetReader {
     /// When a sweep is to look at the next gate, if time brings that about.
     fn next_gate_sweep(&mut self) -> Result<Option<TimestampMs>, EngineError>;
 
+    /// Whether anybody in line on a lane has asked for a reservation.
+    fn has_reserved(&mut self, lane: &LaneId) -> Result<bool, EngineError>;
+
+    /// As [`candidates`](super::Reader::candidates), but only those that have asked for a
+    /// reservation since they were last begun; whether it still holds is decided at their claim.
+    fn reserved(
+        &mut self,
+        lane: &LaneId,
+        gate_key: &str,
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, EngineError>;
+
     /// Executions of a lane that wait behind a gate, in line order, after one.
     fn parked(
         &mut self,

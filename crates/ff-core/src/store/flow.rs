@@ -5,7 +5,7 @@ use crate::machine::flow::background::{FlowWork, OpenEdge};
 use crate::machine::flow::sibling::PendingGroup;
 use crate::machine::flow::{Announced, Edge, Flow, Group, Standings};
 use crate::machine::rows::{Attempt, Execution};
-use crate::types::{EdgeId, ExecutionId, FlowId};
+use crate::types::{EdgeId, ExecutionId, FlowId, TimestampMs};
 
 /// Which edges of a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,14 @@ pub trait FlowReader {
 
     /// The cancelled flows that may have members to end, oldest first.
     fn cancel_backlog(&mut self, limit: usize) -> Result<Vec<FlowId>, EngineError>;
+
+    /// Members that hold a lease, as stored, and have something due at `now`, by their UUIDs.
+    fn due_members(
+        &mut self,
+        flow: &FlowId,
+        now: TimestampMs,
+        limit: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError>;
 
     /// Members that the cancel of a flow reaches.
     fn reached_members(

@@ -18,6 +18,7 @@ use crate::contracts::{
     SubmitFlowArgs, SubmitFlowResult,
 };
 use crate::engine_backend::validate_tag_key;
+use crate::engine_error::ValidationKind;
 use crate::machine::flow::background::OpenEdge;
 use crate::machine::flow::resolve::no_dependency;
 use crate::machine::flow::rows::{cancel_policy, cancel_policy_word};
@@ -28,6 +29,7 @@ use crate::machine::flow::{
     WaitChildren,
 };
 use crate::machine::limits::{FLOW_PARTITION, FLOW_STEP_MAX};
+use crate::machine::sweep::Due;
 use crate::machine::{Fence, Footprint};
 use crate::partition::PartitionKey;
 use crate::state::{LifecyclePhase, OwnershipState, TerminalOutcome};
@@ -150,6 +152,7 @@ pub(super) async fn cancel<S: Store>(
         is_acknowledged: false,
     };
     let begun = tokio::time::Instant::now();
+    settle_leased(store, id, policy).await?;
     let members = store.execute(cancel).await?.members()?;
     match wait {
         CancelFlowWait::NoWait => {}
@@ -160,6 +163,28 @@ pub(super) async fn cancel<S: Store>(
         cancellation_policy: cancel_policy_word(policy).to_owned(),
         member_execution_ids: texts(members),
     })
+}
+
+/// Settles members whose stored lease is over: one whose worker is lost is pending, whether or not a
+/// sweep has noticed. A policy that reaches all members, or none, asks for nothing of the kind.
+async fn settle_leased<S: Store>(
+    store: &S,
+    id: &FlowId,
+    policy: CancelFlowPolicy,
+) -> Result<(), EngineError> {
+    if policy != CancelFlowPolicy::CancelPending {
+        return Ok(());
+    }
+    let (flow, now) = (id.clone(), store.now());
+    let due = store.read(move |reader| reader.due_members(&flow, now, FLOW_NODES_MAX)).await?;
+    for execution_id in due {
+        match store.execute(Due { execution_id }).await {
+            // Whose row cannot be read stays as it is.
+            Ok(()) | Err(EngineError::Validation { kind: ValidationKind::Corruption, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Takes steps until no member is left that the cancel reaches.
@@ -204,6 +229,7 @@ pub(super) async fn cancel_header<S: Store>(
         by: "cancel_flow_header",
         is_acknowledged: true,
     };
+    settle_leased(store, &flow_id, policy).await?;
     match store.execute(cancel).await? {
         FlowCancelled::Cancelled { members } => Ok(CancelFlowHeader::Cancelled {
             cancellation_policy: args.cancellation_policy,

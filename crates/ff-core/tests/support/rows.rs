@@ -241,6 +241,15 @@ impl FlowReader for Rows {
         Ok(self.flow.iter().map(|flow| flow.id.clone()).collect())
     }
 
+    fn due_members(
+        &mut self,
+        _: &FlowId,
+        _: TimestampMs,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
     fn reached_members(&mut self, _: &FlowId, _: usize) -> Result<Vec<ExecutionId>, EngineError> {
         let flow = self.flow.clone();
         let reached =
@@ -554,6 +563,20 @@ impl BudgetReader for Rows {
         _: &LaneId,
         _: &GateKey,
     ) -> Result<Option<TimestampMs>, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn has_reserved(&mut self, _: &LaneId) -> Result<bool, EngineError> {
+        unreachable!("no command asks for it")
+    }
+
+    fn reserved(
+        &mut self,
+        _: &LaneId,
+        _: &str,
+        _: Option<&Candidate>,
+        _: usize,
+    ) -> Result<Vec<Candidate>, EngineError> {
         unreachable!("no command asks for it")
     }
 

@@ -278,7 +278,9 @@ impl Write {
             Self::FreeSlots { .. }
             | Self::FreeReservations { .. }
             | Self::WakeBudget { .. }
-            | Self::WakeQuota { .. } => true,
+            | Self::WakeQuota { .. }
+            // It passes where others wait.
+            | Self::Reserve { .. } => true,
             // A gate to be looked at before long may open by itself.
             Self::PutGate { look_at, .. } | Self::Park { look_at, .. } => *look_at != NEVER,
             Self::BindLane { quota_policy_id, .. } => quota_policy_id.is_none(),
@@ -295,7 +297,6 @@ impl Write {
             | Self::PutQuota(_)
             | Self::BindExecution { .. }
             | Self::Admit { .. }
-            | Self::Reserve { .. }
             | Self::DropReservation { .. }
             | Self::DropGate { .. } => false,
         }

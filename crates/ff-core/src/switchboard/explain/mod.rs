@@ -33,8 +33,9 @@ fn explained(
 ) -> Result<Explanation, EngineError> {
     let lane = reader.load(&Footprint::execution(id))?.execution()?.lane.clone();
     let lane_quota = reader.lane_standing(&lane)?.quota_policy_id;
+    let bound = lane_quota.clone().unwrap_or_default();
     let mut footprint = Footprint::execution(id);
-    footprint.budget.gates = Some(LaneQuota::Known(lane_quota.clone().unwrap_or_default()));
+    footprint.budget.gates = Some(LaneQuota::Known(bound.clone()));
     footprint.budget.at = now;
     footprint.budget.counts_all = true;
     footprint.suspension.open = true;
@@ -58,7 +59,7 @@ fn explained(
         told.gates.push(admission::lane(execution, &seen));
         told.gates.push(capability::report(reader, execution, now)?);
         if execution.is_claimable() {
-            told.position = Some(line::position(reader, execution, now)?);
+            told.position = Some(line::position(reader, execution, bound.as_ref(), now)?);
         }
     }
     told.summary = summary(execution, &told);
